@@ -1,0 +1,108 @@
+#include <algorithm>
+#include <iostream>
+
+#include "command.h"
+#include "podlease/base/duration.h"
+#include "podlease/base/error.h"
+#include "podlease/base/text.h"
+#include "podlease/config/net_conf.h"
+#include "podlease/store/registry.h"
+
+namespace podlease::cmd {
+
+void Context::add_options(CLI::App& app) {
+  app.add_option("--data-dir", data_dir_,
+                 "Folder of the store (default: every store ever used on this node)");
+  app.add_option("-o,--output", output_, "table, for people, or json, for programs")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  app.add_option("--lock-timeout", lock_timeout_, "Longest wait for a store's lock")
+      ->check([](const std::string& text) {
+        return parse_duration(text) ? "" : in_quotes(text) + " is not a duration, such as 30s";
+      })
+      ->capture_default_str();
+}
+
+std::vector<std::filesystem::path> Context::data_dirs() const {
+  if (!data_dir_.empty()) {
+    return {data_dir_};
+  }
+  std::vector<std::filesystem::path> folders = store::Registry(places.registry).folders();
+  const std::filesystem::path usual(config::kDefaultDataDir);
+  if (std::find(folders.begin(), folders.end(), usual) == folders.end()) {
+    folders.push_back(usual);
+  }
+  return folders;
+}
+
+Milliseconds Context::lock_timeout() const {
+  return *parse_duration(lock_timeout_);
+}
+
+store::Store::Options Context::store_options(const std::filesystem::path& data_dir) const {
+  return {.folder = data_dir, .registry = places.registry, .lock_timeout = lock_timeout()};
+}
+
+ipam::Leases Context::leases(const std::filesystem::path& data_dir) const {
+  return {host, clock, log, places, data_dir, lock_timeout()};
+}
+
+std::vector<StoredLease> read_leases(const Context& context) {
+  std::vector<StoredLease> found;
+  for (const std::filesystem::path& data_dir : context.data_dirs()) {
+    std::optional<store::Store> store =
+        store::Store::open_existing(context.store_options(data_dir));
+    if (store) {
+      for (store::Lease& lease : store->begin().leases()) {
+        found.push_back({.data_dir = data_dir, .lease = std::move(lease)});
+      }
+    }
+  }
+  return found;
+}
+
+std::vector<StoredLease> find_leases(const Context& context, const std::string& word) {
+  constexpr std::size_t kShortestId = 4;
+  const std::optional<net::Address> address = net::Address::parse(word);
+  std::vector<StoredLease> found = read_leases(context);
+  std::erase_if(found, [&](const StoredLease& stored) {
+    const store::Lease& lease = stored.lease;
+    if (address) {
+      return lease.address.address() != *address;
+    }
+    const bool is_pod =
+        word == lease.pod.name || word == lease.pod.name_space + "/" + lease.pod.name;
+    const bool is_id = word.size() >= kShortestId && lease.key.container_id.starts_with(word);
+    return !is_pod && !is_id;
+  });
+  return found;
+}
+
+Json to_json(const StoredLease& stored) {
+  const store::Lease& lease = stored.lease;
+  return {{"network", lease.key.network},
+          {"address", lease.address.address().to_string()},
+          {"prefixLength", lease.address.length()},
+          {"gateway", lease.gateway ? Json(lease.gateway->to_string()) : Json()},
+          {"containerID", lease.key.container_id},
+          {"ifname", lease.key.ifname},
+          {"podNamespace", lease.pod.name_space},
+          {"podName", lease.pod.name},
+          {"podUID", lease.pod.uid},
+          {"netns", lease.presence.netns},
+          {"bootID", lease.presence.boot_id},
+          {"created", to_rfc3339(lease.created)},
+          {"source", lease.source},
+          {"rangeSet", lease.range_set},
+          {"dataDir", stored.data_dir.string()}};
+}
+
+std::string pod_of(const store::Lease& lease) {
+  return lease.pod.name.empty() ? "-" : lease.pod.name_space + "/" + lease.pod.name;
+}
+
+void print(const Json& document) {
+  std::cout << document.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+}
+
+}  // namespace podlease::cmd

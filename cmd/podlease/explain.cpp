@@ -1,0 +1,169 @@
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+
+#include "command.h"
+#include "podlease/base/duration.h"
+#include "podlease/base/error.h"
+#include "podlease/base/file.h"
+#include "podlease/cni/answer.h"
+#include "podlease/cni/request.h"
+#include "podlease/config/net_conf.h"
+#include "podlease/plugin/plugin.h"
+#include "podlease/pools/static_source.h"
+
+namespace podlease::cmd {
+namespace {
+
+constexpr std::size_t kLargestInput = 16 << 20;
+
+struct Options {
+  std::string container_id = "explain";
+  std::string ifname = "eth0";
+  std::string netns;
+  std::string args;
+};
+
+const char* why(ipam::Reason reason) {
+  switch (reason) {
+    case ipam::Reason::kHeld:
+      return "the attachment holds it already";
+    case ipam::Reason::kRequested:
+      return "it is asked for by address";
+    case ipam::Reason::kUntouched:
+      return "it is the first that was never leased";
+    case ipam::Reason::kCooled:
+      return "it was freed longest ago, and has cooled down";
+    case ipam::Reason::kPressed:
+      return "nothing else is left, so the oldest freed address is used although it is cooling";
+  }
+  return "";
+}
+
+std::string to_text(net::Uint128 count) {
+  constexpr net::Uint128 kMany = net::Uint128{1} << 63;
+  return count >= kMany ? "2^63 or more" : std::to_string(static_cast<std::uint64_t>(count));
+}
+
+Json describe(const pools::PoolRangeSet& set, const std::optional<ipam::Standing>& standing) {
+  Json json;
+  for (const pools::PoolRange& range : set.ranges) {
+    json["ranges"].push_back({{"from", range.name},
+                              {"range", range.range.to_string()},
+                              {"subnet", range.subnet.to_string()},
+                              {"gateway", range.gateway ? range.gateway->to_string() : "none"},
+                              {"notLeased", to_text(range.range.size() - range.usable.size())}});
+  }
+  if (standing) {
+    json["leased"] = standing->leased;
+    json["free"] = to_text(standing->free());
+    json["cooling"] = standing->cooling;
+  }
+  return json;
+}
+
+void print_set(const Json& set, std::size_t index) {
+  std::cout << "range set " << index << '\n';
+  for (const Json& range : set["ranges"]) {
+    std::cout << "  " << range["range"].get<std::string>() << "  from "
+              << range["from"].get<std::string>() << ", subnet "
+              << range["subnet"].get<std::string>() << ", gateway "
+              << range["gateway"].get<std::string>() << ", "
+              << range["notLeased"].get<std::string>() << " never leased (gateway, ipam.exclude)\n";
+  }
+  if (set.contains("leased")) {
+    std::cout << "  " << set["leased"] << " leased, " << set["free"].get<std::string>() << " free, "
+              << set["cooling"] << " cooling\n";
+  }
+}
+
+int explain(const Context& context, const Options& options) {
+  const config::Document document = config::Document::parse(read_all(STDIN_FILENO, kLargestInput));
+  const cni::Args args = cni::parse_args(options.args);
+  const config::NetConf conf = document.net_conf(args.ip);
+  const pools::StaticSource source(conf);
+  const pools::Offer offer = source.offer();
+  const std::filesystem::path& data_dir = conf.essentials.data_dir;
+  const ipam::Leases leases(context.host, context.clock, context.log, context.places, data_dir,
+                            context.lock_timeout());
+
+  Json report{{"network", conf.essentials.name}, {"source", offer.source},
+              {"dataDir", data_dir.string()},    {"cooldown", format_duration(conf.cooldown)},
+              {"excluded", Json::array()},       {"rangeSets", Json::array()},
+              {"warnings", conf.warnings},       {"answer", Json::array()}};
+  for (const net::Range& range : conf.exclude.ranges()) {
+    report["excluded"].push_back(range.to_string());
+  }
+  for (const pools::PoolRangeSet& set : offer.sets) {
+    report["rangeSets"].push_back(
+        describe(set, leases.standing(conf.essentials.name, set, conf.cooldown)));
+  }
+  int status = kDone;
+  try {
+    const cni::Request request{.verb = cni::Verb::kAdd,
+                               .container_id = options.container_id,
+                               .netns = options.netns,
+                               .ifname = options.ifname,
+                               .args = options.args};
+    for (const ipam::Granted& granted :
+         leases.rehearse(plugin::add_request(request, args, conf), source)) {
+      report["answer"].push_back(
+          {{"address", granted.lease.address.to_string()},
+           {"gateway", granted.lease.gateway ? granted.lease.gateway->to_string() : "none"},
+           {"why", why(granted.reason)}});
+    }
+  } catch (const Error& error) {
+    report["error"] = {{"code", cni::error_code(error.kind())},
+                       {"msg", error.what()},
+                       {"details", error.details()}};
+    status = kFailed;
+  }
+
+  if (context.json()) {
+    print(report);
+    return status;
+  }
+  std::cout << "network " << conf.essentials.name << ", store " << data_dir.string() << ", source "
+            << offer.source << ", cool-down " << format_duration(conf.cooldown) << '\n';
+  for (const Json& excluded : report["excluded"]) {
+    std::cout << "excluded: " << excluded.get<std::string>() << '\n';
+  }
+  for (std::size_t index = 0; index < report["rangeSets"].size(); ++index) {
+    print_set(report["rangeSets"][index], index);
+  }
+  for (const std::string& warning : conf.warnings) {
+    std::cout << "warning: " << warning << '\n';
+  }
+  for (const Json& answer : report["answer"]) {
+    std::cout << "an ADD now gets " << answer["address"].get<std::string>() << ", gateway "
+              << answer["gateway"].get<std::string>() << ": " << answer["why"].get<std::string>()
+              << '\n';
+  }
+  if (status != kDone) {
+    std::cout << "an ADD now fails with code " << report["error"]["code"] << ": "
+              << report["error"]["msg"].get<std::string>() << "\n  "
+              << report["error"]["details"].get<std::string>() << '\n';
+  }
+  return status;
+}
+
+}  // namespace
+
+void add_explain(CLI::App& app, Context& context) {
+  CLI::App* const command =
+      app.add_subcommand("explain", "Say which address an ADD would get, and why; changes nothing");
+  command->footer(
+      "Reads the network configuration a runtime would send from standard input.\n"
+      "Example: podlease explain < /etc/cni/net.d/10-podnet.conf");
+  const auto options = std::make_shared<Options>();
+  command->add_option("--container-id", options->container_id, "As CNI_CONTAINERID")
+      ->capture_default_str();
+  command->add_option("--ifname", options->ifname, "As CNI_IFNAME")->capture_default_str();
+  command->add_option("--netns", options->netns, "As CNI_NETNS");
+  command->add_option("--args", options->args, "As CNI_ARGS, e.g. \"IP=10.1.0.9\"");
+  command->callback([&context, options] {
+    context.run = [&context, options] { return explain(context, *options); };
+  });
+}
+
+}  // namespace podlease::cmd

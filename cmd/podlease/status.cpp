@@ -1,0 +1,119 @@
+#include <iostream>
+
+#include "command.h"
+#include "podlease/base/error.h"
+#include "table.h"
+
+namespace podlease::cmd {
+namespace {
+
+// A network in a store, as far as it can be told without a configuration.
+struct Summary {
+  std::string network;
+  std::size_t leased = 0;
+  std::size_t freed = 0;
+  std::size_t alive = 0;
+  std::size_t adopted = 0;
+  bool shared = false;
+  std::vector<std::string> folders;  // of host-local
+};
+
+// What is read while the store is locked, and what is asked of the machine afterwards.
+std::vector<Summary> summarise(const Context& context, const std::filesystem::path& data_dir) {
+  std::vector<Summary> summaries;
+  std::vector<std::vector<store::Lease>> leases;
+  {
+    std::optional<store::Store> store =
+        store::Store::open_existing(context.store_options(data_dir));
+    if (!store) {
+      return {};
+    }
+    store::Transaction transaction = store->begin();
+    for (const store::Network& network : transaction.networks()) {
+      Summary summary{.network = network.name,
+                      .freed = transaction.freed_count(network),
+                      .shared = network.handover == store::Handover::kShared};
+      for (const store::Source& source : transaction.sources(network)) {
+        summary.folders.push_back(source.folder);
+      }
+      leases.push_back(transaction.leases(network));
+      summaries.push_back(std::move(summary));
+    }
+  }
+  const ipam::Leases rules = context.leases(data_dir);
+  for (std::size_t i = 0; i < summaries.size(); ++i) {
+    summaries[i].leased = leases[i].size();
+    for (const store::Lease& lease : leases[i]) {
+      summaries[i].alive += rules.lives(lease) ? 1U : 0U;
+      summaries[i].adopted += lease.source == "host-local" ? 1U : 0U;
+    }
+  }
+  return summaries;
+}
+
+int status(const Context& context) {
+  Json document = Json::array();
+  int exit_status = kDone;
+  for (const std::filesystem::path& data_dir : context.data_dirs()) {
+    Json entry{{"dataDir", data_dir.string()},
+               {"exists", std::filesystem::exists(data_dir / "podlease.db")},
+               {"networks", Json::array()}};
+    try {
+      for (const Summary& summary : summarise(context, data_dir)) {
+        entry["networks"].push_back({{"network", summary.network},
+                                     {"leased", summary.leased},
+                                     {"alive", summary.alive},
+                                     {"adopted", summary.adopted},
+                                     {"freed", summary.freed},
+                                     {"sharedWithHostLocal", summary.shared},
+                                     {"hostLocalFolders", summary.folders}});
+      }
+    } catch (const Error& error) {
+      entry["error"] = error.what();
+      exit_status = kTrouble;
+    }
+    document.push_back(std::move(entry));
+  }
+  if (context.json()) {
+    print(document);
+    return exit_status;
+  }
+  for (const Json& entry : document) {
+    std::cout << "store " << entry["dataDir"].get<std::string>() << '\n';
+    if (entry.contains("error")) {
+      std::cout << "  error: " << entry["error"].get<std::string>() << '\n';
+      continue;
+    }
+    if (entry["networks"].empty()) {
+      std::cout << (entry["exists"].get<bool>() ? "  no network yet\n"
+                                                : "  not made yet: the first ADD makes it\n");
+      continue;
+    }
+    Table table({"  NETWORK", "LEASED", "ALIVE", "ADOPTED", "FREED", "HOST-LOCAL"});
+    for (const Json& network : entry["networks"]) {
+      const bool adopted = !network["hostLocalFolders"].empty();
+      table.add({"  " + network["network"].get<std::string>(), network["leased"].dump(),
+                 network["alive"].dump(), network["adopted"].dump(), network["freed"].dump(),
+                 network["sharedWithHostLocal"].get<bool>() ? "shared"
+                 : adopted                                  ? "taken over"
+                                                            : "-"});
+    }
+    table.print();
+  }
+  return exit_status;
+}
+
+}  // namespace
+
+void add_status(CLI::App& app, Context& context) {
+  CLI::App* const command =
+      app.add_subcommand("status", "Show each store and network of this node in a line");
+  command->footer(
+      "LEASED addresses are held; of those, ALIVE ones have a network namespace that was seen now, "
+      "and\n"
+      "ADOPTED ones came from host-local. FREED addresses were leased once and are free.\n"
+      "How full a range is depends on the configuration: podlease explain < configuration.json");
+  command->callback([&context] { context.run = [&context] { return status(context); }; });
+}
+
+}  // namespace podlease::cmd

@@ -1,0 +1,29 @@
+#ifndef PODLEASE_BASE_TEXT_H_
+#define PODLEASE_BASE_TEXT_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace podlease {
+
+// ASCII only; other bytes stay as they are.
+[[nodiscard]] std::string to_lower(std::string_view text);
+[[nodiscard]] bool equals_ignoring_case(std::string_view a, std::string_view b);
+
+// Without the ASCII white space around it.
+[[nodiscard]] std::string_view trimmed(std::string_view text);
+
+[[nodiscard]] std::vector<std::string_view> split(std::string_view text, char separator);
+// The words between runs of ASCII white space.
+[[nodiscard]] std::vector<std::string_view> words(std::string_view text);
+
+[[nodiscard]] std::string join(const std::vector<std::string>& parts, std::string_view separator);
+
+// `text` in double quotes for an error message: control characters and quotes escaped, cut after
+// 120 bytes.
+[[nodiscard]] std::string in_quotes(std::string_view text);
+
+}  // namespace podlease
+
+#endif  // PODLEASE_BASE_TEXT_H_

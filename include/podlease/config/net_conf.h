@@ -1,0 +1,113 @@
+#ifndef PODLEASE_CONFIG_NET_CONF_H_
+#define PODLEASE_CONFIG_NET_CONF_H_
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "podlease/base/attachment.h"
+#include "podlease/base/clock.h"
+#include "podlease/base/log.h"
+#include "podlease/net/address.h"
+#include "podlease/net/interval_set.h"
+#include "podlease/net/prefix.h"
+#include "podlease/net/range.h"
+#include "podlease/net/route.h"
+
+// The network configuration on stdin, checked. Key names match in any case, as in Go; unknown keys
+// are ignored; null counts as absent. Every message names the JSON path and the value.
+namespace podlease::config {
+
+inline constexpr std::string_view kDefaultDataDir = "/var/lib/podlease";
+
+// One entry of a range set, defaults filled in.
+struct AddressRange {
+  std::string path;    // where it stands in the JSON, e.g. ipam.ranges[0][1]
+  net::Prefix subnet;  // masked
+  net::Range range;  // what may be leased, before exclusions; both ends inclusive, within `subnet`
+  std::optional<net::Address> gateway;  // nothing: the answer has none
+  bool gateway_given = false;  // by the configuration; otherwise it is the default, network + 1
+  int answer_length;           // prefix length of an answer from here
+};
+
+// An attachment gets one address from each range set; all of a set are of one family and apart from
+// each other.
+struct RangeSet {
+  std::vector<AddressRange> ranges;  // never empty
+
+  [[nodiscard]] net::Family family() const { return ranges.front().subnet.family(); }
+};
+
+struct RequestedAddress {
+  net::Address address;
+  std::string path;  // where it was asked for: CNI_ARGS IP, args.cni.ips[0], runtimeConfig.ips[0]
+};
+
+// What GC was told of the attachments that are still valid.
+struct ValidAttachments {
+  bool given = false;  // false: no information, so nothing may be concluded
+  std::vector<AttachmentKey> attachments;
+};
+
+struct LogConf {
+  std::filesystem::path file;  // empty: no log
+  LogLevel level = LogLevel::kInfo;
+};
+
+// What DEL needs of a configuration, and no more: read as far as it can be, never refused.
+struct Essentials {
+  std::string cni_version;
+  std::string name;  // empty: not given, or not a valid network name
+  std::filesystem::path data_dir{kDefaultDataDir};
+  bool data_dir_given = false;
+  Milliseconds lock_timeout{30'000};
+  LogConf log;
+};
+
+struct NetConf {
+  Essentials essentials;
+  std::vector<RangeSet> range_sets;  // never empty
+  net::IntervalSet exclude;          // never leased
+  Milliseconds cooldown{30'000};     // before a freed address is leased again; 0: at once
+  std::vector<net::Route> routes;
+  std::filesystem::path resolv_conf;  // empty: none
+  bool status_fails_when_exhausted = false;
+  std::vector<RequestedAddress> requested;  // without duplicates, in the order of the sources
+  std::vector<std::string> warnings;        // what a careful reader would ask about
+};
+
+// A configuration that is JSON, not yet judged.
+class Document {
+ public:
+  // Throws kDecode for what is not a JSON object, naming the byte.
+  [[nodiscard]] static Document parse(std::string_view text);
+
+  Document(Document&&) noexcept;
+  Document& operator=(Document&&) noexcept;
+  ~Document();
+
+  // Throws kConfig for a wrong type, an invalid or missing network name; kDecode for a cniVersion
+  // that is no string.
+  [[nodiscard]] Essentials essentials() const;
+  // As much of it as can be made out.
+  [[nodiscard]] Essentials lenient_essentials() const;
+  // The whole configuration. `args_ip` is the IP of CNI_ARGS, or empty. Throws kConfig.
+  [[nodiscard]] NetConf net_conf(std::string_view args_ip) const;
+  // The addresses in prevResult, in whichever shape; nothing without prevResult. Throws kConfig.
+  [[nodiscard]] std::optional<std::vector<net::Address>> previous_addresses() const;
+  // cni.dev/valid-attachments, or else cni.dev/attachments; null there means that none is valid.
+  // Throws kConfig.
+  [[nodiscard]] ValidAttachments valid_attachments() const;
+
+ private:
+  struct Impl;
+  explicit Document(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace podlease::config
+
+#endif  // PODLEASE_CONFIG_NET_CONF_H_

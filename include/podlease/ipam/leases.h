@@ -1,0 +1,135 @@
+#ifndef PODLEASE_IPAM_LEASES_H_
+#define PODLEASE_IPAM_LEASES_H_
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "podlease/base/attachment.h"
+#include "podlease/base/clock.h"
+#include "podlease/base/log.h"
+#include "podlease/host/host.h"
+#include "podlease/host/host_local.h"
+#include "podlease/net/address.h"
+#include "podlease/pools/source.h"
+#include "podlease/store/lease.h"
+#include "podlease/store/store.h"
+
+// The rules by which addresses are leased and come back (DESIGN, section 5).
+namespace podlease::ipam {
+
+// Fixed places on the node; tests use their own.
+struct Places {
+  std::filesystem::path registry = "/var/lib/podlease/stores";
+  std::filesystem::path host_local = "/var/lib/cni/networks";  // holds a folder for each network
+};
+
+struct RequestedAddress {
+  net::Address address;
+  std::string path;  // where it was asked for
+};
+
+struct AddRequest {
+  AttachmentKey key;
+  std::string netns;  // path
+  store::Pod pod;
+  std::vector<RequestedAddress> requested;
+  Milliseconds cooldown{};
+};
+
+// How an address came to be chosen.
+enum class Reason {
+  kHeld,       // the attachment has it already
+  kRequested,  // asked for by address
+  kUntouched,  // never leased before
+  kCooled,     // freed, and cool
+  kPressed,    // freed and still cooling, but there was nothing else
+};
+
+struct Granted {
+  store::Lease lease;
+  Reason reason;
+};
+
+// What a network's addresses are worth to a new attachment.
+struct Standing {
+  std::uint64_t leased = 0;
+  std::uint64_t cooling = 0;
+  std::uint64_t freed = 0;  // cooling ones included
+  net::Uint128 untouched = 0;
+  net::Uint128 excluded = 0;  // in the ranges, never leased: gateways and exclusions
+
+  [[nodiscard]] net::Uint128 free() const { return untouched + freed - cooling; }
+};
+
+class Leases {
+ public:
+  // All must outlive it.
+  Leases(const host::Host& host, const Clock& clock, const Log& log, Places places,
+         std::filesystem::path data_dir, Milliseconds lock_timeout);
+
+  // Leases an address from each set of the offer, or none at all; an attachment that holds
+  // addresses gets those again. Just before it commits it asks `still_wanted`, and rolls back with
+  // kOther if nobody waits any more. Throws kExhausted, kAddressTaken, kConfig, kBusy or kIo.
+  [[nodiscard]] std::vector<Granted> add(const AddRequest& request, const pools::Source& source,
+                                         const std::function<bool()>& still_wanted) const;
+
+  // What `add` would answer now. Changes nothing, and creates no store.
+  [[nodiscard]] std::vector<Granted> rehearse(const AddRequest& request,
+                                              const pools::Source& source) const;
+
+  // Ends what the attachment holds, in whichever store of this node it is. Without a network name
+  // it goes by container id and interface. Nothing to end is success. Returns what was ended.
+  // Throws kBusy or kIo.
+  std::vector<store::Lease> release(const AttachmentKey& key) const;
+
+  // The leases of an attachment.
+  [[nodiscard]] std::vector<store::Lease> held_by(const AttachmentKey& key) const;
+
+  // If the network was never used here and host-local has a folder for it, adopts what stands
+  // there; otherwise brings the store in step with the folder, as each `add` does by itself.
+  void adopt(const std::string& network, const pools::Offer& offer) const;
+
+  // Ends all leases of `network` that are not among `valid`, except those whose network namespace
+  // is alive.
+  void collect(const std::string& network, const std::vector<AttachmentKey>& valid) const;
+
+  // Reports whether the namespace a lease was last seen in is alive now.
+  [[nodiscard]] bool lives(const store::Lease& lease) const;
+
+  // Ends exactly this lease. Returns false if its address is somebody else's by now, or free.
+  [[nodiscard]] bool end(const store::Lease& lease) const;
+
+  // The way back: writes all leases of `network` to host-local's folder for it below `root`, with
+  // its cursors, and from then on shares the network, so that it does not matter when the
+  // configuration is changed. Returns what the folder says afterwards; with `dry_run`, what it
+  // would say. Throws kConfig for a network that is not in the store.
+  [[nodiscard]] host::HostLocalState export_to_host_local(const std::string& network,
+                                                          const std::filesystem::path& root,
+                                                          bool dry_run) const;
+
+  // How much of the offer is in use; nothing if there is no store.
+  [[nodiscard]] std::optional<Standing> standing(const std::string& network,
+                                                 const pools::PoolRangeSet& set,
+                                                 Milliseconds cooldown) const;
+
+ private:
+  [[nodiscard]] store::Store::Options options(const std::filesystem::path& folder) const;
+  [[nodiscard]] store::Moment moment() const;
+  [[nodiscard]] std::vector<store::Lease> release_in(const std::filesystem::path& folder,
+                                                     const AttachmentKey& key) const;
+  void note_early_end(const AttachmentKey& key) const;
+
+  const host::Host* host_;
+  const Clock* clock_;
+  const Log* log_;
+  Places places_;
+  std::filesystem::path data_dir_;
+  Milliseconds lock_timeout_;
+};
+
+}  // namespace podlease::ipam
+
+#endif  // PODLEASE_IPAM_LEASES_H_

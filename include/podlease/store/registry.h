@@ -1,0 +1,28 @@
+#ifndef PODLEASE_STORE_REGISTRY_H_
+#define PODLEASE_STORE_REGISTRY_H_
+
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+namespace podlease::store {
+
+// The list of every folder on this node that ever held a store, one path a line, by which a DEL
+// whose configuration no longer says where its lease is finds it. It lies at a fixed place,
+// whatever `dataDir` says.
+class Registry {
+ public:
+  explicit Registry(std::filesystem::path file) : file_(std::move(file)) {}
+
+  // Durable once it returns. Throws kIo.
+  void add(const std::filesystem::path& folder) const;
+  // In the order they were added. An unreadable list counts as empty: DEL goes on without it.
+  [[nodiscard]] std::vector<std::filesystem::path> folders() const;
+
+ private:
+  std::filesystem::path file_;
+};
+
+}  // namespace podlease::store
+
+#endif  // PODLEASE_STORE_REGISTRY_H_

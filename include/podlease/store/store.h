@@ -1,0 +1,92 @@
+#ifndef PODLEASE_STORE_STORE_H_
+#define PODLEASE_STORE_STORE_H_
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "podlease/base/clock.h"
+#include "podlease/store/transaction.h"
+
+// The durable state of a node: one SQLite file, `<folder>/podlease.db`, under one kernel lock,
+// `<folder>/lock`.
+//
+// Why it is built like this:
+// - A process lives for one call, so every call opens the file anew. The flock comes first and is
+// the only queue: fair,
+//   bounded in time, and gone with its owner. Under it SQLite may take the file for itself
+//   (locking_mode=EXCLUSIVE), which spares the shared-memory index.
+// - WAL with synchronous=FULL costs one fdatasync a transaction. The log is folded into the file at
+// the start of a call
+//   that finds it at 64 frames or more, since every start has to read it again. It is reused, not
+//   cut off: the space it once got lets a DEL succeed on a full disk.
+// - SQLite also syncs the folder whenever a process first writes the log. That is only needed when
+// the log is new, so
+//   it is left out where the lock file vouches that this very log's name is durable.
+//
+// Schema 1.0; `PRAGMA user_version` is 1000 * major + minor. Addresses are blobs: one byte 4 or 6,
+// then 4 or 16 bytes big-endian, so that bytes order as addresses do and families never mix. Per
+// network every address is in one place:
+//   lease    leased
+//   freed    was leased and is free, in the order of `position`, which grows with each release
+//   neither  never leased; `touched` holds the intervals of all addresses that are in one of the
+//   two
+// None of it knows today's ranges: what they leave out is subtracted when asked, so ranges can be
+// edited at will.
+//   network  name; hints: addresses where the search for an untouched one starts; next_position;
+//   handover state source   folders of host-local that were adopted, with their stamp adopted  what
+//   stood in them, to tell new and vanished files ended    attachments whose DEL came before their
+//   network was adopted skipped  per set of usable addresses, the position up to which `freed` is
+//   known to hold none of them
+namespace podlease::store {
+
+class Database;
+
+class Store {
+ public:
+  struct Options {
+    std::filesystem::path folder;
+    std::filesystem::path registry;  // the list of stores, which a new one is added to first
+    Milliseconds lock_timeout{30'000};
+  };
+
+  // Takes the lock, opens the store, and creates what is missing. Throws kBusy, naming the holder,
+  // if the lock is not had in time; kIo if the folder or the file cannot be used, or has a schema
+  // of a newer major.
+  [[nodiscard]] static Store open(const Options& options);
+
+  // The same, but nothing if there is no store yet.
+  [[nodiscard]] static std::optional<Store> open_existing(const Options& options);
+
+  // For DEL, which must work whatever wrote the store: a newer major is accepted, as the lease
+  // table keeps its shape.
+  [[nodiscard]] static std::optional<Store> open_for_release(const Options& options);
+
+  // An empty store in memory, with nothing on disk and no lock: to explain what a first ADD would
+  // do.
+  [[nodiscard]] static Store in_memory();
+
+  Store(Store&&) noexcept;
+  Store& operator=(Store&&) noexcept;
+  // Releases the lock.
+  ~Store();
+
+  // One at a time.
+  [[nodiscard]] Transaction begin();
+
+  [[nodiscard]] std::string schema_version() const;
+
+ private:
+  explicit Store(std::unique_ptr<Database> database);
+
+  std::unique_ptr<Database> database_;
+};
+
+// Reports whether `folder` can hold a store and be written to, without waiting for its lock. Throws
+// kIo otherwise.
+void probe_writable(const std::filesystem::path& folder);
+
+}  // namespace podlease::store
+
+#endif  // PODLEASE_STORE_STORE_H_

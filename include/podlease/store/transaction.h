@@ -1,0 +1,147 @@
+#ifndef PODLEASE_STORE_TRANSACTION_H_
+#define PODLEASE_STORE_TRANSACTION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "podlease/base/attachment.h"
+#include "podlease/base/clock.h"
+#include "podlease/net/address.h"
+#include "podlease/net/interval_set.h"
+#include "podlease/net/range.h"
+#include "podlease/store/lease.h"
+
+namespace podlease::store {
+
+class Database;
+
+// How a network stands to a folder of host-local.
+enum class Handover {
+  kOwned = 0,   // podlease leases alone; host-local must not
+  kShared = 1,  // exported: either may be called next, so both are kept in step
+};
+
+struct Network {
+  std::int64_t id = 0;
+  std::string name;
+  std::vector<net::Address> hints;
+  Handover handover = Handover::kOwned;
+};
+
+struct Source {
+  std::string folder;
+  std::string stamp;  // empty: not vouched for, look again
+};
+
+struct AdoptedFile {
+  net::Address address;
+  std::string container_id;
+  std::string ifname;  // empty: any
+
+  friend auto operator<=>(const AdoptedFile&, const AdoptedFile&) = default;
+};
+
+// A free address that was leased before.
+struct Freed {
+  net::Address address;
+  std::int64_t position = 0;
+  std::chrono::sys_time<Milliseconds> at{};
+  Milliseconds since_boot{};  // comparable within one boot
+  std::string boot_id;
+};
+
+struct Usage {
+  std::uint64_t leased = 0;
+  std::uint64_t freed = 0;
+  net::Uint128 untouched = 0;
+};
+
+// The moment and boot in which an address is freed.
+struct Moment {
+  Instant at;
+  std::string boot_id;
+};
+
+// One transaction; rolled back unless committed. Failures of SQLite are thrown as kIo, kBusy where
+// a foreign connection keeps the store for longer than the lock's time-out. Unless it says
+// otherwise each call costs O(log n).
+class Transaction {
+ public:
+  explicit Transaction(Database& database);
+  Transaction(Transaction&&) noexcept;
+  Transaction& operator=(Transaction&&) noexcept;
+  ~Transaction();
+
+  // Durable once it returns. Without a change it costs no sync.
+  void commit();
+
+  // Networks.
+  [[nodiscard]] std::optional<Network> find_network(const std::string& name);
+  [[nodiscard]] Network ensure_network(const std::string& name);
+  [[nodiscard]] std::vector<Network> networks();
+  void set_hints(Network& network, std::vector<net::Address> hints);
+  void set_handover(Network& network, Handover handover);
+
+  // Leases of one attachment, in range-set order. A lease with an empty ifname belongs to any.
+  [[nodiscard]] std::vector<Lease> leases_of(const Network& network,
+                                             const std::string& container_id,
+                                             const std::string& ifname);
+  // The same in whichever network.
+  [[nodiscard]] std::vector<Lease> leases_of(const std::string& container_id,
+                                             const std::string& ifname);
+  [[nodiscard]] std::optional<Lease> lease_at(const Network& network, net::Address address);
+  // All leases, of one network or of every one, by network and address. O(n).
+  [[nodiscard]] std::vector<Lease> leases(const std::optional<Network>& network = std::nullopt);
+
+  // Leases an address that is free; whether it is freed or untouched makes no difference.
+  void insert(const Network& network, const Lease& lease);
+  // Ends a lease: the address goes to the end of the freed queue.
+  void release(const Lease& lease, const Moment& moment);
+  void set_presence(const Lease& lease, const Presence& presence);
+
+  // The lowest address of `usable` that was never leased and is not below `from`; of the family of
+  // `from`.
+  [[nodiscard]] std::optional<net::Address> first_untouched(const Network& network,
+                                                            const net::IntervalSet& usable,
+                                                            net::Address from);
+  // The address of `usable` that was freed longest ago, less those in `passed_over`. What lies
+  // before it in the queue and is not usable is walked once for each set of usable addresses, and
+  // remembered.
+  [[nodiscard]] std::optional<Freed> oldest_freed(const Network& network, net::Family family,
+                                                  const net::IntervalSet& usable,
+                                                  const net::IntervalSet& passed_over);
+  [[nodiscard]] std::optional<Freed> freed_at(const Network& network, net::Address address);
+  // All of the network's freed addresses, whatever the ranges. O(n).
+  [[nodiscard]] std::size_t freed_count(const Network& network);
+  // How much of `usable` is in which state. O(n).
+  [[nodiscard]] Usage usage(const Network& network, const net::IntervalSet& usable);
+  // Freed addresses of `usable`, oldest first. O(n).
+  [[nodiscard]] std::vector<Freed> freed(const Network& network, const net::IntervalSet& usable);
+
+  // What is known of host-local's folders for a network.
+  [[nodiscard]] std::vector<Source> sources(const Network& network);
+  void set_source(const Network& network, const Source& source);
+  [[nodiscard]] std::vector<AdoptedFile> adopted(const Network& network, const std::string& folder);
+  void set_adopted(const Network& network, const std::string& folder,
+                   const std::vector<AdoptedFile>& files);
+  // DELs that came before their network was adopted. An empty network name stands for any.
+  void note_ended(const AttachmentKey& key);
+  [[nodiscard]] bool has_ended(const AttachmentKey& key);
+  void forget_ended(const std::string& network);
+
+  // Throws kOther if an address is not in exactly one place: for tests and `doctor`. O(n).
+  void verify();
+
+ private:
+  void touch(const Network& network, net::Address address);
+
+  Database* database_;  // null once moved from, committed or rolled back
+};
+
+}  // namespace podlease::store
+
+#endif  // PODLEASE_STORE_TRANSACTION_H_

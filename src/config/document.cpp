@@ -1,0 +1,463 @@
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "known_keys.h"
+#include "podlease/base/duration.h"
+#include "podlease/base/text.h"
+#include "podlease/config/net_conf.h"
+#include "ranges.h"
+#include "value.h"
+
+namespace podlease::config {
+namespace {
+
+using net::Address;
+using net::Family;
+
+// As deep as Go's decoder goes.
+constexpr int kDeepest = 10'000;
+
+constexpr std::array<std::string_view, 19> kIpamKeys{"type",
+                                                     "mode",
+                                                     "subnet",
+                                                     "rangeStart",
+                                                     "rangeEnd",
+                                                     "gateway",
+                                                     "ranges",
+                                                     "routes",
+                                                     "dataDir",
+                                                     "exclude",
+                                                     "resolvConf",
+                                                     "prefix",
+                                                     "families",
+                                                     "cooldown",
+                                                     "pool",
+                                                     "kubernetes",
+                                                     "log",
+                                                     "lockTimeout",
+                                                     "statusFailsWhenExhausted"};
+
+Milliseconds read_duration(const Value& value, Milliseconds otherwise) {
+  const std::optional<std::string> text = value.string();
+  if (!text) {
+    return otherwise;
+  }
+  const std::optional<Milliseconds> duration = parse_duration(*text);
+  if (!duration) {
+    throw value.error("is not a duration, such as 30s or 2m");
+  }
+  return *duration;
+}
+
+std::filesystem::path read_absolute_path(const Value& value) {
+  std::filesystem::path path = value.string().value_or("");
+  if (!path.empty() && !path.is_absolute()) {
+    throw value.error("is not an absolute path");
+  }
+  return path;
+}
+
+void read_data_dir(const Value& ipam, Essentials& essentials) {
+  std::filesystem::path data_dir = read_absolute_path(ipam.member("dataDir"));
+  if (!data_dir.empty()) {
+    essentials.data_dir = std::move(data_dir);
+    essentials.data_dir_given = true;
+  }
+}
+
+void read_lock_timeout(const Value& ipam, Essentials& essentials) {
+  essentials.lock_timeout = read_duration(ipam.member("lockTimeout"), essentials.lock_timeout);
+}
+
+net::IntervalSet read_exclude(const Value& value) {
+  std::vector<net::Range> ranges;
+  for (const Value& element : value.list()) {
+    const std::string text = element.string().value_or("");
+    const std::optional<net::Range> range = net::Range::parse(text);
+    if (!range) {
+      throw element.error("is not an address, a prefix or a FIRST-LAST range");
+    }
+    ranges.push_back(*range);
+  }
+  return net::IntervalSet(std::move(ranges));
+}
+
+// Text of an address with or without a prefix length, which is dropped.
+Address read_requested(const Value& value) {
+  const std::optional<std::string> text = value.string();
+  if (!text) {
+    throw value.error("is null");
+  }
+  return read_address(value, std::string_view(*text).substr(0, text->find('/')));
+}
+
+PrefixMode read_prefix(const Value& value) {
+  const std::string text = to_lower(value.string().value_or("subnet"));
+  if (text == "subnet") {
+    return PrefixMode::kSubnet;
+  }
+  if (text == "pool") {
+    return PrefixMode::kPool;
+  }
+  if (text == "host") {
+    return PrefixMode::kHost;
+  }
+  throw value.error("is none of subnet, pool and host");
+}
+
+void check_mode(const Value& value) {
+  const std::optional<std::string> mode = value.string();
+  if (!mode || equals_ignoring_case(*mode, "static")) {
+    return;
+  }
+  constexpr std::array<std::string_view, 4> kPlanned{"kubernetes", "cluster-pool", "multi-pool",
+                                                     "crd"};
+  if (std::any_of(kPlanned.begin(), kPlanned.end(),
+                  [&](std::string_view known) { return equals_ignoring_case(*mode, known); })) {
+    throw Error(ErrorKind::kUnsupportedField,
+                value.path() + " " + in_quotes(*mode) + " is not in this version of podlease",
+                "this version leases from static ranges: give ipam.ranges");
+  }
+  throw value.error("is no mode podlease knows; this version has static");
+}
+
+// Reorders `sets` to the families asked for, and leaves the others out.
+std::vector<RangeSet> choose_families(const Value& value, std::vector<RangeSet> sets) {
+  if (!value.present()) {
+    return sets;
+  }
+  std::vector<RangeSet> chosen;
+  for (const Value& element : value.list()) {
+    const std::string text = to_lower(element.string().value_or(""));
+    if (text != "ipv4" && text != "ipv6") {
+      throw element.error("is neither ipv4 nor ipv6");
+    }
+    const Family family = text == "ipv4" ? Family::kIpv4 : Family::kIpv6;
+    const std::size_t before = chosen.size();
+    std::copy_if(sets.begin(), sets.end(), std::back_inserter(chosen),
+                 [&](const RangeSet& set) { return set.family() == family; });
+    if (chosen.size() == before) {
+      throw element.error("has no range");
+    }
+  }
+  if (chosen.empty()) {
+    throw value.error("names no family");
+  }
+  return chosen;
+}
+
+std::vector<net::Route> read_routes(const Value& list) {
+  std::vector<net::Route> routes;
+  for (const Value& value : list.list()) {
+    const Value destination_value = value.member("dst");
+    const std::optional<net::Prefix> destination =
+        net::Prefix::parse(destination_value.string().value_or(""));
+    if (!destination) {
+      throw destination_value.error(
+          destination_value.present() ? "is not a destination, such as 0.0.0.0/0" : "is missing");
+    }
+    net::Route route{.destination = *destination};
+    const Value gateway = value.member("gw");
+    const std::string gateway_text = gateway.string().value_or("");
+    if (!gateway_text.empty()) {
+      route.gateway = read_address(gateway, gateway_text);
+    }
+    route.mtu = value.member("mtu").integer().value_or(0);
+    route.advertised_mss = value.member("advmss").integer().value_or(0);
+    route.priority = value.member("priority").integer().value_or(0);
+    route.table = value.member("table").integer();
+    route.scope = value.member("scope").integer();
+    routes.push_back(route);
+  }
+  return routes;
+}
+
+LogConf read_log(const Value& value) {
+  LogConf log{.file = read_absolute_path(value.member("file"))};
+  const Value level = value.member("level");
+  const std::string text = to_lower(level.string().value_or("info"));
+  if (text == "debug") {
+    log.level = LogLevel::kDebug;
+  } else if (text == "info") {
+    log.level = LogLevel::kInfo;
+  } else if (text == "warning" || text == "warn") {
+    log.level = LogLevel::kWarning;
+  } else if (text == "error") {
+    log.level = LogLevel::kError;
+  } else {
+    throw level.error("is none of debug, info, warning and error");
+  }
+  return log;
+}
+
+std::vector<RequestedAddress> read_all_requested(const Value& root, std::string_view args_ip) {
+  std::vector<RequestedAddress> requested;
+  const auto add = [&](Address address, const std::string& path) {
+    if (std::none_of(requested.begin(), requested.end(),
+                     [&](const RequestedAddress& other) { return other.address == address; })) {
+      requested.push_back({.address = address, .path = path});
+    }
+  };
+  if (!args_ip.empty()) {
+    const Json text(args_ip);
+    const Value value(&text, "CNI_ARGS IP");
+    try {
+      add(read_requested(value), value.path());
+    } catch (const Error& error) {
+      throw Error(ErrorKind::kEnvironment, error.what(), error.details());
+    }
+  }
+  for (const Value& list : {root.member("args").member("cni").member("ips"),
+                            root.member("runtimeConfig").member("ips")}) {
+    for (const Value& element : list.list()) {
+      add(read_requested(element), element.path());
+    }
+  }
+  return requested;
+}
+
+// A configuration before 0.3.0 can only name one address a family.
+void check_old_version(const std::string& cni_version, const std::vector<RangeSet>& sets) {
+  constexpr std::array<std::string_view, 3> kOneEach{"", "0.1.0", "0.2.0"};
+  if (std::find(kOneEach.begin(), kOneEach.end(), cni_version) == kOneEach.end()) {
+    return;
+  }
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    if (std::count_if(sets.begin(), sets.end(),
+                      [&](const RangeSet& set) { return set.family() == family; }) > 1) {
+      throw Error(ErrorKind::kConfig,
+                  "cniVersion " + in_quotes(cni_version) +
+                      " has room for one address a family, and ipam has several " +
+                      std::string(name(family)) + " range sets",
+                  "use 0.3.0 or newer, or one range set for each family");
+    }
+  }
+}
+
+bool is_true(const Value& value) {
+  try {
+    return value.boolean().value_or(false);
+  } catch (const Error&) {
+    return false;  // the main plugin's key, and its own business
+  }
+}
+
+// Combinations of the main plugin's keys and ours that break pods later, or put one address on two
+// interfaces.
+void check_main_plugin(const Value& root, const std::vector<RangeSet>& sets,
+                       std::vector<std::string>& warnings) {
+  const Value type_value = root.member("type");
+  std::string type;
+  try {
+    type = type_value.string().value_or("");
+  } catch (const Error&) {
+    return;
+  }
+  const bool bridge_gateway = type == "bridge" && (is_true(root.member("isGateway")) ||
+                                                   is_true(root.member("isDefaultGateway")));
+  if (!bridge_gateway && type != "ptp") {
+    return;
+  }
+  for (const RangeSet& set : sets) {
+    for (const AddressRange& range : set.ranges) {
+      if (!range.gateway) {
+        throw Error(
+            ErrorKind::kConfig,
+            range.path + " has no gateway, and " +
+                (type == "ptp" ? "ptp needs one"
+                               : "bridge with isGateway would invent one that a pod may hold"),
+            "give " + range.path + ".gateway" +
+                (type == "ptp" ? "" : ", or set isGateway and isDefaultGateway to false"));
+      }
+      if (bridge_gateway && range.subnet != set.ranges.front().subnet) {
+        warnings.push_back(range.path + " is another subnet than " + set.ranges.front().path +
+                           ": bridge with isGateway refuses the second subnet of a family");
+      }
+    }
+  }
+}
+
+// Outside its subnet, only a link-local IPv6 gateway is what people mean.
+void warn_of_gateways(const std::vector<RangeSet>& sets, std::vector<std::string>& warnings) {
+  for (const RangeSet& set : sets) {
+    for (const AddressRange& range : set.ranges) {
+      if (range.gateway && !range.subnet.contains(*range.gateway) &&
+          !range.gateway->is_link_local_v6()) {
+        warnings.push_back(range.path + ".gateway " + range.gateway->to_string() +
+                           " is outside subnet " + range.subnet.to_string());
+      }
+    }
+  }
+}
+
+void judge_all_keys(const Value& ipam, std::vector<std::string>& warnings) {
+  judge_keys(ipam, kIpamKeys, warnings);
+  for (const Value& set : ipam.member("ranges").list()) {
+    for (const Value& range : set.list()) {
+      judge_keys(range, kRangeKeys, warnings);
+    }
+  }
+}
+
+std::string read_network_name(const Value& value) {
+  const std::string name = value.string().value_or("");
+  if (name.empty()) {
+    throw Error(ErrorKind::kConfig, "missing network name",
+                "the configuration must have a key \"name\"");
+  }
+  if (!is_valid_name(name)) {
+    throw value.error(
+        "is not a valid network name",
+        "it must start with a letter or a digit and hold only those, '_', '.' and '-'");
+  }
+  return name;
+}
+
+}  // namespace
+
+struct Document::Impl {
+  Json json;
+
+  [[nodiscard]] Value root() const { return {&json, ""}; }
+};
+
+Document::Document(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Document::Document(Document&&) noexcept = default;
+Document& Document::operator=(Document&&) noexcept = default;
+Document::~Document() = default;
+
+Document Document::parse(std::string_view text) {
+  if (trimmed(text).empty()) {
+    throw Error(ErrorKind::kDecode, "no network configuration on standard input");
+  }
+  const auto limit_depth = [](int depth, Json::parse_event_t /*event*/, Json& /*parsed*/) {
+    if (depth > kDeepest) {
+      throw Error(ErrorKind::kDecode, "the network configuration is nested too deeply");
+    }
+    return true;
+  };
+  auto impl = std::make_unique<Impl>();
+  try {
+    impl->json = Json::parse(text, limit_depth);
+  } catch (const Json::exception& exception) {
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: …": the words after the
+    // tag are for people.
+    const std::string_view what(exception.what());
+    const std::size_t tag = what.find("] ");
+    throw Error(ErrorKind::kDecode,
+                "the network configuration is not JSON: " +
+                    std::string(what.substr(tag == std::string_view::npos ? 0 : tag + 2)));
+  }
+  if (!impl->json.is_object()) {
+    throw Error(ErrorKind::kDecode, "the network configuration is not a JSON object");
+  }
+  return Document(std::move(impl));
+}
+
+Essentials Document::essentials() const {
+  const Value root = impl_->root();
+  Essentials essentials;
+  try {
+    essentials.cni_version = root.member("cniVersion").string().value_or("");
+  } catch (const Error& error) {
+    throw Error(ErrorKind::kDecode, error.what());
+  }
+  essentials.name = read_network_name(root.member("name"));
+  const Value ipam = root.member("ipam");
+  read_data_dir(ipam, essentials);
+  read_lock_timeout(ipam, essentials);
+  essentials.log = read_log(ipam.member("log"));
+  return essentials;
+}
+
+Essentials Document::lenient_essentials() const {
+  const Value root = impl_->root();
+  Essentials essentials;
+  const auto attempt = [](const auto& read) {
+    try {
+      read();
+    } catch (const Error&) {
+      // What cannot be read keeps its default: DEL goes on without it.
+    }
+  };
+  attempt([&] { essentials.cni_version = root.member("cniVersion").string().value_or(""); });
+  attempt([&] { essentials.name = read_network_name(root.member("name")); });
+  attempt([&] { read_data_dir(root.member("ipam"), essentials); });
+  attempt([&] { read_lock_timeout(root.member("ipam"), essentials); });
+  attempt([&] { essentials.log = read_log(root.member("ipam").member("log")); });
+  return essentials;
+}
+
+NetConf Document::net_conf(std::string_view args_ip) const {
+  const Value root = impl_->root();
+  const Value ipam = root.member("ipam");
+  if (!ipam.present()) {
+    throw Error(ErrorKind::kConfig, "IPAM config missing 'ipam' key");
+  }
+  NetConf conf{.essentials = essentials()};
+  judge_all_keys(ipam, conf.warnings);
+  check_mode(ipam.member("mode"));
+  const PrefixMode prefix = read_prefix(ipam.member("prefix"));
+  conf.range_sets = choose_families(
+      ipam.member("families"),
+      read_range_sets(ipam, root.member("runtimeConfig").member("ipRanges"), prefix));
+  check_old_version(conf.essentials.cni_version, conf.range_sets);
+  check_main_plugin(root, conf.range_sets, conf.warnings);
+  warn_of_gateways(conf.range_sets, conf.warnings);
+  conf.exclude = read_exclude(ipam.member("exclude"));
+  conf.cooldown = read_duration(ipam.member("cooldown"), conf.cooldown);
+  conf.routes = read_routes(ipam.member("routes"));
+  conf.resolv_conf = ipam.member("resolvConf").string().value_or("");
+  conf.status_fails_when_exhausted =
+      ipam.member("statusFailsWhenExhausted").boolean().value_or(false);
+  conf.requested = read_all_requested(root, args_ip);
+  return conf;
+}
+
+std::optional<std::vector<net::Address>> Document::previous_addresses() const {
+  const Value previous = impl_->root().member("prevResult");
+  if (!previous.present()) {
+    return std::nullopt;
+  }
+  std::vector<Address> addresses;
+  const auto add = [&](const Value& value) {
+    if (value.present()) {
+      addresses.push_back(read_requested(value));
+    }
+  };
+  for (const Value& ip : previous.member("ips").list()) {
+    add(ip.member("address"));
+  }
+  // 0.1.0 and 0.2.0.
+  add(previous.member("ip4").member("ip"));
+  add(previous.member("ip6").member("ip"));
+  return addresses;
+}
+
+ValidAttachments Document::valid_attachments() const {
+  ValidAttachments valid;
+  const std::string network = impl_->root().member("name").string().value_or("");
+  for (const char* const key : {"cni.dev/valid-attachments", "cni.dev/attachments"}) {
+    const auto found = impl_->json.find(key);
+    if (found == impl_->json.end()) {
+      continue;
+    }
+    valid.given = true;
+    for (const Value& element : Value(&*found, key).list()) {
+      const Value container_id = element.member("containerID");
+      const Value ifname = element.member("ifname");
+      AttachmentKey attachment{.network = network,
+                               .container_id = container_id.string().value_or(""),
+                               .ifname = ifname.string().value_or("")};
+      if (attachment.container_id.empty() || attachment.ifname.empty()) {
+        throw(attachment.container_id.empty() ? container_id : ifname).error("is missing");
+      }
+      valid.attachments.push_back(std::move(attachment));
+    }
+    break;
+  }
+  return valid;
+}
+
+}  // namespace podlease::config

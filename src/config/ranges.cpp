@@ -1,0 +1,213 @@
+#include "ranges.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "podlease/base/text.h"
+
+namespace podlease::config {
+namespace {
+
+using net::Address;
+using net::Prefix;
+using net::Range;
+
+// An empty string is the same as none, as in Go.
+std::optional<Address> read_optional_address(const Value& value) {
+  const std::string text = value.string().value_or("");
+  if (text.empty()) {
+    return std::nullopt;
+  }
+  return read_address(value, text);
+}
+
+Prefix read_subnet(const Value& value) {
+  const std::optional<Prefix> subnet = Prefix::parse(value.string().value_or(""));
+  if (!subnet) {
+    throw value.error("is not a subnet, such as 10.1.0.0/16");
+  }
+  if (subnet->address().is_v4_mapped()) {
+    throw value.error("is an IPv4 subnet in IPv6 spelling", "write it as an IPv4 subnet");
+  }
+  if (subnet->has_host_bits()) {
+    throw value.error("has host bits set",
+                      "the network address is " + subnet->masked().to_string());
+  }
+  return *subnet;
+}
+
+struct GatewayChoice {
+  std::optional<Address> address;
+  bool given = false;
+};
+
+GatewayChoice read_gateway(const Value& value, const Prefix& subnet, bool default_none) {
+  const std::string text = value.string().value_or("");
+  if (equals_ignoring_case(text, "none")) {
+    return {.address = std::nullopt, .given = true};
+  }
+  if (!text.empty()) {
+    const Address gateway = read_address(value, text);
+    if (gateway.family() != subnet.family()) {
+      throw value.error("is not of the same family as subnet " + subnet.to_string());
+    }
+    return {.address = gateway, .given = true};
+  }
+  if (default_none) {
+    return {};
+  }
+  return {.address = subnet.first().next()};
+}
+
+// What is leased by default: neither the network address nor, for IPv4, the broadcast address,
+// which are a pod's only where asked for explicitly.
+Range default_bounds(const Prefix& subnet, bool every_address) {
+  if (every_address) {
+    return subnet.range();
+  }
+  const Address last = subnet.last();
+  return *Range::make(*subnet.first().next(), last.is_v4() ? *last.previous() : last);
+}
+
+AddressRange read_range(const Value& value, PrefixMode prefix, bool gateway_none) {
+  const Value subnet_value = value.member("subnet");
+  if (!subnet_value.present()) {
+    throw subnet_value.error("is missing");
+  }
+  const Prefix subnet = read_subnet(subnet_value);
+
+  const std::optional<Address> start = read_optional_address(value.member("rangeStart"));
+  const std::optional<Address> end = read_optional_address(value.member("rangeEnd"));
+  const bool tiny = subnet.length() > net::bit_width(subnet.family()) - 2;
+  const bool every_address = prefix == PrefixMode::kHost;
+  if (tiny && !every_address && !(start && end)) {
+    throw subnet_value.error(
+        "is too small to allocate from",
+        "give rangeStart and rangeEnd, or \"prefix\": \"host\", to use every address of it");
+  }
+  const Range bounds = tiny ? subnet.range() : default_bounds(subnet, every_address);
+  const auto inside = [&](std::string_view key, const std::optional<Address>& given,
+                          Address otherwise) {
+    if (given && !subnet.contains(*given)) {
+      throw value.member(key).error("is not in subnet " + subnet.to_string());
+    }
+    return given.value_or(otherwise);
+  };
+  const Address first = inside("rangeStart", start, bounds.first());
+  const Address last = inside("rangeEnd", end, bounds.last());
+  const std::optional<Range> range = Range::make(first, last);
+  if (!range) {
+    throw value.member(start ? "rangeStart" : "rangeEnd")
+        .error("leaves no address: the range would go from " + first.to_string() + " to " +
+               last.to_string());
+  }
+
+  const GatewayChoice gateway =
+      read_gateway(value.member("gateway"), subnet, gateway_none || every_address || tiny);
+  return {.path = value.path(),
+          .subnet = subnet,
+          .range = *range,
+          .gateway = gateway.address,
+          .gateway_given = gateway.given,
+          .answer_length = every_address ? net::bit_width(subnet.family()) : subnet.length()};
+}
+
+RangeSet read_range_set(const Value& value, PrefixMode prefix, bool gateway_none) {
+  RangeSet set;
+  for (const Value& element : value.list()) {
+    if (!element.present()) {
+      throw element.error("is null");
+    }
+    AddressRange range = read_range(element, prefix, gateway_none);
+    if (!set.ranges.empty() && range.subnet.family() != set.family()) {
+      throw element.member("subnet").error(
+          "is not of the family of " + set.ranges.front().path + ": a range set has one family",
+          "an attachment gets one address of each range set; give the other family a set of its "
+          "own");
+    }
+    set.ranges.push_back(std::move(range));
+  }
+  if (set.ranges.empty()) {
+    throw value.error("is an empty range set");
+  }
+  return set;
+}
+
+bool identical(const RangeSet& a, const RangeSet& b) {
+  return std::equal(a.ranges.begin(), a.ranges.end(), b.ranges.begin(), b.ranges.end(),
+                    [](const AddressRange& x, const AddressRange& y) {
+                      return x.subnet == y.subnet && x.range == y.range && x.gateway == y.gateway;
+                    });
+}
+
+void refuse_overlaps(const std::vector<RangeSet>& sets) {
+  std::vector<const AddressRange*> ranges;
+  for (const RangeSet& set : sets) {
+    for (const AddressRange& range : set.ranges) {
+      ranges.push_back(&range);
+    }
+  }
+  std::sort(ranges.begin(), ranges.end(),
+            [](const AddressRange* a, const AddressRange* b) { return a->range < b->range; });
+  for (std::size_t i = 1; i < ranges.size(); ++i) {
+    const AddressRange& one = *ranges[i - 1];
+    const AddressRange& other = *ranges[i];
+    if (one.range.overlaps(other.range)) {
+      throw Error(ErrorKind::kConfig,
+                  one.path + " (" + one.range.to_string() + ") overlaps with " + other.path + " (" +
+                      other.range.to_string() + ")",
+                  "an address must belong to one range");
+    }
+  }
+}
+
+}  // namespace
+
+net::Address read_address(const Value& value, std::string_view text) {
+  const std::optional<Address> address = Address::parse(text);
+  if (!address) {
+    throw value.error("is not an IP address");
+  }
+  return address->unmapped();
+}
+
+std::vector<RangeSet> read_range_sets(const Value& ipam, const Value& runtime_ranges,
+                                      PrefixMode prefix) {
+  // As a default for all ranges, only "none" makes sense here; an address belongs to the one range
+  // beside it.
+  const Value gateway = ipam.member("gateway");
+  const bool gateway_none = equals_ignoring_case(gateway.string().value_or(""), "none");
+
+  std::vector<RangeSet> sets;
+  // Runtimes repeat in runtimeConfig what the configuration already says; within one source it is a
+  // mistake.
+  const auto add_source = [&](std::vector<RangeSet> source) {
+    const std::size_t before = sets.size();
+    for (RangeSet& set : source) {
+      if (std::none_of(sets.begin(), sets.begin() + static_cast<std::ptrdiff_t>(before),
+                       [&](const RangeSet& other) { return identical(set, other); })) {
+        sets.push_back(std::move(set));
+      }
+    }
+  };
+  const auto read_list = [&](const Value& list) {
+    std::vector<RangeSet> source;
+    for (const Value& set : list.list()) {
+      source.push_back(read_range_set(set, prefix, gateway_none));
+    }
+    return source;
+  };
+  add_source(read_list(runtime_ranges));
+  if (ipam.member("subnet").present()) {
+    add_source({RangeSet{.ranges = {read_range(ipam, prefix, gateway_none)}}});
+  }
+  add_source(read_list(ipam.member("ranges")));
+  if (sets.empty()) {
+    throw Error(ErrorKind::kConfig, "no IP ranges specified",
+                "give ipam.ranges, such as [[{\"subnet\": \"10.1.0.0/16\"}]]");
+  }
+  refuse_overlaps(sets);
+  return sets;
+}
+
+}  // namespace podlease::config

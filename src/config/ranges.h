@@ -1,0 +1,33 @@
+#ifndef PODLEASE_SRC_CONFIG_RANGES_H_
+#define PODLEASE_SRC_CONFIG_RANGES_H_
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "podlease/config/net_conf.h"
+#include "podlease/net/address.h"
+#include "value.h"
+
+namespace podlease::config {
+
+enum class PrefixMode { kSubnet, kPool, kHost };
+
+// The keys of a range; they also stand directly under `ipam`, host-local's old style.
+inline constexpr std::array<std::string_view, 4> kRangeKeys{"subnet", "rangeStart", "rangeEnd",
+                                                            "gateway"};
+
+// All range sets in host-local's order: runtimeConfig.ipRanges, the range directly under `ipam`,
+// ipam.ranges. Identical sets from two sources count once. Throws kConfig: nothing given, ranges
+// that overlap, anything malformed.
+[[nodiscard]] std::vector<RangeSet> read_range_sets(const Value& ipam, const Value& runtime_ranges,
+                                                    PrefixMode prefix);
+
+// Text of an address as Go's net.IP reads it: a v4-mapped IPv6 address is the IPv4 address in it.
+// Throws kConfig.
+[[nodiscard]] net::Address read_address(const Value& value, std::string_view text);
+
+}  // namespace podlease::config
+
+#endif  // PODLEASE_SRC_CONFIG_RANGES_H_

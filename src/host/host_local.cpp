@@ -1,0 +1,276 @@
+#include "podlease/host/host_local.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <map>
+#include <set>
+#include <string>
+#include <system_error>
+
+#include "podlease/base/error.h"
+#include "podlease/base/flock.h"
+#include "podlease/base/text.h"
+
+namespace podlease::host {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kLineBreak = "\r\n";
+constexpr std::string_view kCursorName = "last_reserved_ip";
+
+// Neither an address nor a cursor, so host-local and `read` pass it over.
+constexpr std::string_view kTemporaryName = ".podlease-new";
+
+// An entry is a container id and an interface name, some 80 bytes.
+constexpr std::size_t kMaxFile = 4096;
+
+// The file system's clock may lag behind the wall clock by a tick, and some keep whole seconds.
+constexpr Milliseconds kSettling = std::chrono::seconds(2);
+
+// Nothing if there is no such file or folder. Of the times, the change time is looked at: unlike
+// the modification time it cannot be set back, as a restored backup would.
+std::optional<struct stat> status_of(const fs::path& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) == 0) {
+    return status;
+  }
+  if (errno == ENOENT) {
+    return std::nullopt;
+  }
+  throw io_error("stat " + path.string(), errno);
+}
+
+// host-local unmaps addresses before it uses them as names.
+std::optional<net::Address> parse_address(std::string_view text) {
+  const auto address = net::Address::parse(text);
+  return address ? std::optional(address->unmapped()) : std::nullopt;
+}
+
+// The range set of the cursor a file of that name is: last_reserved_ip.N, or from before there were
+// range sets, last_reserved_ip alone. For a while N was base64 of the range; those say nothing now.
+std::optional<int> parse_cursor_name(std::string_view name) {
+  if (!name.starts_with(kCursorName)) {
+    return std::nullopt;
+  }
+  name.remove_prefix(kCursorName.size());
+  if (name.empty()) {
+    return 0;
+  }
+  int range_set = 0;
+  const char* const end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + 1, end, range_set);
+  const bool valid = name.front() == '.' && error == std::errc{} && stop == end && range_set >= 0;
+  return valid ? std::optional(range_set) : std::nullopt;
+}
+
+std::string cursor_name(int range_set) {
+  return std::string(kCursorName) + "." + std::to_string(range_set);
+}
+
+HostLocalEntry parse_entry(net::Address address, std::string_view body) {
+  body = trimmed(body);
+  const std::size_t line_end = body.find_first_of(kLineBreak);
+  HostLocalEntry entry{.address = address,
+                       .container_id = std::string(trimmed(body.substr(0, line_end))),
+                       .ifname = std::nullopt};
+  if (line_end != std::string_view::npos) {
+    entry.ifname = trimmed(body.substr(line_end));
+  }
+  return entry;
+}
+
+std::string format_entry(const HostLocalEntry& entry) {
+  std::string body = entry.container_id;
+  if (entry.ifname) {
+    body.append(kLineBreak).append(*entry.ifname);
+  }
+  return body;
+}
+
+// Calls `visit` with the path and the name of everything in the folder but folders.
+template <typename Visit>
+void for_each_file(const fs::path& folder, Visit visit) {
+  try {
+    for (const fs::directory_entry& item : fs::directory_iterator(folder)) {
+      if (!item.is_directory()) {
+        visit(item, item.path().filename().string());
+      }
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw io_error("read folder " + folder.string(), error.code().value());
+  }
+}
+
+// Nothing if someone has removed the file meanwhile. Whatever would block or never end is refused.
+std::optional<std::string> read_item(const fs::directory_entry& item) {
+  if (!item.is_regular_file()) {
+    throw Error(ErrorKind::kIo, item.path().string() + " is not a regular file");
+  }
+  return read_file(item.path(), kMaxFile);
+}
+
+void sync(int fd, const fs::path& path) {
+  if (fsync(fd) != 0) {
+    throw io_error("fsync " + path.string(), errno);
+  }
+}
+
+void sync_folder(const fs::path& path) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) {
+    throw io_error("open " + path.string(), errno);
+  }
+  sync(fd.get(), path);
+}
+
+// With the folders above it, each as host-local makes it: 0755.
+void make_folder(const fs::path& path) {
+  if (status_of(path)) {
+    return;
+  }
+  const fs::path parent = path.has_parent_path() ? path.parent_path() : ".";
+  make_folder(parent);
+  if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
+    throw io_error("mkdir " + path.string(), errno);
+  }
+  sync_folder(parent);
+}
+
+// Puts the file in place whole and durable, or not at all; its name lasts only once the folder is
+// synced.
+void put_file(const fs::path& folder, const std::string& name, std::string_view body) {
+  const fs::path temporary = folder / kTemporaryName;
+  const UniqueFd fd(
+      open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd) {
+    throw io_error("create " + temporary.string(), errno);
+  }
+  if (const int error = write_all(fd.get(), body); error != 0) {
+    throw io_error("write " + temporary.string(), error);
+  }
+  sync(fd.get(), temporary);
+  const fs::path path = folder / name;
+  if (rename(temporary.c_str(), path.c_str()) != 0) {
+    throw io_error("rename to " + path.string(), errno);
+  }
+}
+
+}  // namespace
+
+std::optional<std::string> HostLocalFolder::stamp() const {
+  const auto status = status_of(path_);
+  if (!status) {
+    return std::nullopt;
+  }
+  std::string text = std::to_string(status->st_dev);
+  text.append(":").append(std::to_string(status->st_ino));
+  text.append(":").append(std::to_string(status->st_ctim.tv_sec));
+  text.append(".").append(std::to_string(status->st_ctim.tv_nsec));
+  return text;
+}
+
+bool HostLocalFolder::settled(Instant now) const {
+  const auto status = status_of(path_);
+  if (!status) {
+    return false;
+  }
+  const auto changed = std::chrono::seconds(status->st_ctim.tv_sec) +
+                       std::chrono::nanoseconds(status->st_ctim.tv_nsec);
+  return now.wall.time_since_epoch() - changed >= kSettling;
+}
+
+bool HostLocalFolder::has_lock_file() const {
+  std::error_code failed;
+  return std::filesystem::exists(path_ / "lock", failed);
+}
+
+UniqueFd HostLocalFolder::lock(Milliseconds timeout) const {
+  fs::path path = path_ / "lock";
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd && errno == ENOENT) {
+    path = path_;
+    fd.reset(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  if (!fd) {
+    throw io_error("open " + path.string(), errno);
+  }
+  if (!flock_within(fd.get(), timeout, path.string())) {
+    throw Error(
+        ErrorKind::kBusy,
+        path.string() + " was locked for " + std::to_string(timeout.count()) + " ms",
+        "a host-local process works in that folder or hangs; see who: fuser -v " + path.string());
+  }
+  return fd;
+}
+
+HostLocalState HostLocalFolder::read() const {
+  // Two spellings of one address, or of one range set, may both be there. The one host-local writes
+  // today counts.
+  std::map<net::Address, HostLocalEntry> entries;
+  std::map<int, net::Address> cursors;
+  for_each_file(path_, [&](const fs::directory_entry& item, const std::string& name) {
+    const auto address = parse_address(name);
+    const auto range_set = parse_cursor_name(name);
+    if (!address && !range_set) {
+      return;
+    }
+    const auto body = read_item(item);
+    if (!body) {
+      return;
+    }
+    if (address) {
+      auto entry = parse_entry(*address, *body);
+      if (name == address->to_string()) {
+        entries.insert_or_assign(*address, std::move(entry));
+      } else {
+        entries.try_emplace(*address, std::move(entry));
+      }
+    } else if (const auto last = parse_address(trimmed(*body))) {
+      if (name == cursor_name(*range_set)) {
+        cursors.insert_or_assign(*range_set, *last);
+      } else {
+        cursors.try_emplace(*range_set, *last);
+      }
+    }
+  });
+  HostLocalState state;
+  state.entries.reserve(entries.size());
+  for (auto& [address, entry] : entries) {
+    state.entries.push_back(std::move(entry));
+  }
+  for (const auto& [range_set, last] : cursors) {
+    state.cursors.push_back({.range_set = range_set, .last_reserved = last});
+  }
+  return state;
+}
+
+void HostLocalFolder::write(const HostLocalState& state) const {
+  make_folder(path_);
+  std::set<std::string> written;
+  const auto put = [&](std::string name, std::string_view body) {
+    put_file(path_, name, body);
+    written.insert(std::move(name));
+  };
+  for (const HostLocalEntry& entry : state.entries) {
+    put(entry.address.to_string(), format_entry(entry));
+  }
+  for (const HostLocalCursor& cursor : state.cursors) {
+    put(cursor_name(cursor.range_set), cursor.last_reserved.to_string());
+  }
+  sync_folder(path_);
+  for_each_file(path_, [&](const fs::directory_entry& item, const std::string& name) {
+    const bool ours = name == kTemporaryName || parse_address(name) || parse_cursor_name(name);
+    if (ours && !written.contains(name) && unlink(item.path().c_str()) != 0) {
+      throw io_error("remove " + item.path().string(), errno);
+    }
+  });
+  sync_folder(path_);
+}
+
+}  // namespace podlease::host

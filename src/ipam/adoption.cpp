@@ -1,0 +1,207 @@
+#include "adoption.h"
+
+#include <algorithm>
+
+#include "podlease/base/error.h"
+
+namespace podlease::ipam {
+namespace {
+
+using host::HostLocalEntry;
+using host::HostLocalFolder;
+using host::HostLocalState;
+using store::AdoptedFile;
+using store::Lease;
+
+// An orphan, a file without a container, belongs to an ADD that died on its way: nobody has its
+// address.
+std::vector<AdoptedFile> files_of(const HostLocalState& state) {
+  std::vector<AdoptedFile> files;
+  for (const HostLocalEntry& entry : state.entries) {
+    if (!entry.container_id.empty()) {
+      files.push_back({.address = entry.address,
+                       .container_id = entry.container_id,
+                       .ifname = entry.ifname.value_or("")});
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::vector<AdoptedFile> difference(const std::vector<AdoptedFile>& a,
+                                    const std::vector<AdoptedFile>& b) {
+  std::vector<AdoptedFile> only_a;
+  std::set_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(only_a));
+  return only_a;
+}
+
+bool is_holder(const Lease& lease, const AdoptedFile& file) {
+  return lease.key.container_id == file.container_id &&
+         (lease.key.ifname == file.ifname || lease.key.ifname.empty() || file.ifname.empty());
+}
+
+Lease to_lease(const store::Network& network, const AdoptedFile& file, const pools::Offer& offer,
+               const store::Moment& now) {
+  Lease lease{
+      .key = {.network = network.name, .container_id = file.container_id, .ifname = file.ifname},
+      .address = net::Prefix::host(file.address),
+      .created = now.at.wall,
+      .source = "host-local"};
+  for (std::size_t set = 0; set < offer.sets.size(); ++set) {
+    if (const pools::PoolRange* const range = offer.sets[set].range_of(file.address)) {
+      lease.address = net::Prefix::make(file.address, range->answer_length).value_or(lease.address);
+      lease.gateway = range->gateway;
+      lease.range_set = static_cast<int>(set);
+    }
+  }
+  return lease;
+}
+
+// Leases what `file` says, unless its DEL has been here already.
+void take(store::Transaction& transaction, const store::Network& network, const AdoptedFile& file,
+          const pools::Offer& offer, const store::Moment& now) {
+  if (!transaction.has_ended(
+          {.network = network.name, .container_id = file.container_id, .ifname = file.ifname})) {
+    transaction.insert(network, to_lease(network, file, offer, now));
+  }
+}
+
+}  // namespace
+
+void record_folder(store::Transaction& transaction, const store::Network& network,
+                   const HostLocalFolder& folder, const HostLocalState& state,
+                   const store::Moment& now) {
+  transaction.set_adopted(network, folder.path().string(), files_of(state));
+  // No stamp where the folder changed so lately that its next change might leave the same one.
+  transaction.set_source(network,
+                         {.folder = folder.path().string(),
+                          .stamp = folder.settled(now.at) ? folder.stamp().value_or("") : ""});
+}
+
+HostLocal::HostLocal(const std::string& network, const Places& places,
+                     const std::filesystem::path& data_dir) {
+  for (const std::filesystem::path& root : {places.host_local, data_dir}) {
+    const HostLocalFolder folder(root / network);
+    const bool repeated = !folders_.empty() && folders_.back().path() == folder.path();
+    if (!repeated && folder.stamp()) {
+      folders_.push_back(folder);
+    }
+  }
+}
+
+bool HostLocal::is_known(store::Transaction& transaction, const store::Network& network) const {
+  if (folders_.empty()) {
+    return true;
+  }
+  if (network.handover == store::Handover::kShared) {
+    return false;
+  }
+  const std::vector<store::Source> sources = transaction.sources(network);
+  return std::all_of(folders_.begin(), folders_.end(), [&](const HostLocalFolder& folder) {
+    return std::any_of(sources.begin(), sources.end(), [&](const store::Source& source) {
+      return source.folder == folder.path() && !source.stamp.empty() &&
+             source.stamp == folder.stamp();
+    });
+  });
+}
+
+std::vector<UniqueFd> HostLocal::lock(Milliseconds timeout) const {
+  std::vector<UniqueFd> locks;
+  for (const HostLocalFolder& folder : folders_) {
+    locks.push_back(folder.lock(timeout));
+  }
+  return locks;
+}
+
+void HostLocal::adopt(store::Transaction& transaction, store::Network& network,
+                      const pools::Offer& offer, const store::Moment& now) const {
+  std::vector<net::Address> hints;
+  for (const HostLocalFolder& folder : folders_) {
+    const HostLocalState state = folder.read();
+    const std::vector<AdoptedFile> files = files_of(state);
+    for (const AdoptedFile& file : files) {
+      // Two folders may name one address; the first was host-local's default place.
+      if (!transaction.lease_at(network, file.address)) {
+        take(transaction, network, file, offer, now);
+      }
+    }
+    for (const host::HostLocalCursor& cursor : state.cursors) {
+      if (const std::optional<net::Address> next = cursor.last_reserved.next()) {
+        hints.push_back(*next);
+      }
+    }
+    record_folder(transaction, network, folder, state, now);
+  }
+  if (!hints.empty()) {
+    transaction.set_hints(network, std::move(hints));
+  }
+  transaction.forget_ended(network.name);
+}
+
+void HostLocal::follow(store::Transaction& transaction, store::Network& network,
+                       const pools::Offer& offer, const store::Moment& now, const Log& log) const {
+  for (const HostLocalFolder& folder : folders_) {
+    const HostLocalState state = folder.read();
+    const std::vector<AdoptedFile> files = files_of(state);
+    const std::vector<AdoptedFile> known = transaction.adopted(network, folder.path().string());
+    const std::vector<AdoptedFile> vanished = difference(known, files);
+    const std::vector<AdoptedFile> appeared = difference(files, known);
+    // Files that go together with the lock file were not removed by host-local: no pod has ended.
+    const bool cleared = !folder.has_lock_file();
+    for (const AdoptedFile& file : vanished) {
+      const std::optional<Lease> lease = transaction.lease_at(network, file.address);
+      if (!cleared && lease && is_holder(*lease, file)) {
+        log.write(LogLevel::kInfo, "network " + network.name + ": host-local ended " +
+                                       lease->address.to_string() + " of container " +
+                                       file.container_id);
+        transaction.release(*lease, now);
+      }
+    }
+    for (const AdoptedFile& file : appeared) {
+      const std::optional<Lease> lease = transaction.lease_at(network, file.address);
+      if (lease && is_holder(*lease, file)) {
+        continue;
+      }
+      if (network.handover == store::Handover::kOwned) {
+        throw Error(
+            ErrorKind::kConfig,
+            "network " + network.name + ": host-local has leased " + file.address.to_string() +
+                " to container " + file.container_id + " after podlease took the network over",
+            "two plugins lease from one range: make every configuration of this network use "
+            "podlease, then remove " +
+                (folder.path() / file.address.to_string()).string() +
+                " once its container has ended");
+      }
+      if (lease) {
+        transaction.release(*lease, now);
+      }
+      take(transaction, network, file, offer, now);
+    }
+    // host-local was called, and now podlease is again: the way back has been taken in both
+    // directions.
+    if (network.handover == store::Handover::kShared && !(vanished.empty() && appeared.empty())) {
+      transaction.set_handover(network, store::Handover::kOwned);
+    }
+    record_folder(transaction, network, folder, state, now);
+  }
+  if (network.handover == store::Handover::kOwned) {
+    transaction.forget_ended(network.name);
+  }
+}
+
+void HostLocal::mirror(store::Transaction& transaction, const store::Network& network,
+                       const std::vector<Lease>& leases) const {
+  for (const HostLocalFolder& folder : folders_) {
+    HostLocalState state = folder.read();
+    for (const Lease& lease : leases) {
+      state.entries.push_back({.address = lease.address.address(),
+                               .container_id = lease.key.container_id,
+                               .ifname = lease.key.ifname});
+    }
+    std::sort(state.entries.begin(), state.entries.end());
+    folder.write(state);
+    transaction.set_adopted(network, folder.path().string(), files_of(state));
+  }
+}
+
+}  // namespace podlease::ipam

@@ -1,0 +1,71 @@
+#ifndef PODLEASE_SRC_IPAM_ADOPTION_H_
+#define PODLEASE_SRC_IPAM_ADOPTION_H_
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "podlease/base/clock.h"
+#include "podlease/base/file.h"
+#include "podlease/base/log.h"
+#include "podlease/host/host_local.h"
+#include "podlease/ipam/leases.h"
+#include "podlease/pools/source.h"
+#include "podlease/store/store.h"
+#include "podlease/store/transaction.h"
+
+namespace podlease::ipam {
+
+// host-local's folders of a network, and keeping the store in step with them.
+//
+// On the first use of a network its live leases are adopted, before the first address is handed
+// out. From then on the folder is only watched: a file that vanishes is the DEL of an adopted lease
+// (some runtimes tear a pod down with the configuration it was started with), and a new one means
+// that host-local still leases from the same ranges, which nobody may ignore. The folder is never
+// changed, with one exception: after `podlease export` the network is shared, either plugin may be
+// called next, and what podlease leases is written there too.
+//
+// A change is noticed by the folder's stamp, so an unchanged folder costs one system call.
+class HostLocal {
+ public:
+  HostLocal(const std::string& network, const Places& places,
+            const std::filesystem::path& data_dir);
+
+  // Reports whether host-local ever worked on this network here.
+  [[nodiscard]] bool present() const { return !folders_.empty(); }
+
+  // Reports whether what the store knows of the folders is all there is to know.
+  [[nodiscard]] bool is_known(store::Transaction& transaction, const store::Network& network) const;
+
+  // Takes host-local's locks; to be held until what depends on the folders is committed. Before the
+  // store's lock. Throws kBusy or kIo.
+  [[nodiscard]] std::vector<UniqueFd> lock(Milliseconds timeout) const;
+
+  // Under host-local's locks, on the first use of a network: leases what its files say, each as
+  // `offer` would answer it.
+  void adopt(store::Transaction& transaction, store::Network& network, const pools::Offer& offer,
+             const store::Moment& now) const;
+
+  // Under host-local's locks, later: ends the leases of files that vanished, and of a shared
+  // network takes over what host-local did. Throws kConfig if it did anything on a network that is
+  // podlease's alone.
+  void follow(store::Transaction& transaction, store::Network& network, const pools::Offer& offer,
+              const store::Moment& now, const Log& log) const;
+
+  // Writes leases of a shared network where host-local will find them. Before the commit: a file
+  // without a lease is a leak, a lease without a file a duplicate.
+  void mirror(store::Transaction& transaction, const store::Network& network,
+              const std::vector<store::Lease>& leases) const;
+
+ private:
+  std::vector<host::HostLocalFolder> folders_;  // those that exist
+};
+
+// Notes in the store what a folder says, so that a later look finds only what changed since.
+void record_folder(store::Transaction& transaction, const store::Network& network,
+                   const host::HostLocalFolder& folder, const host::HostLocalState& state,
+                   const store::Moment& now);
+
+}  // namespace podlease::ipam
+
+#endif  // PODLEASE_SRC_IPAM_ADOPTION_H_

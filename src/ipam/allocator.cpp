@@ -1,0 +1,114 @@
+#include "allocator.h"
+
+#include <algorithm>
+
+namespace podlease::ipam {
+namespace {
+
+constexpr Milliseconds kNeverWithin{1000};
+
+}  // namespace
+
+Allocator::Allocator(store::Transaction& transaction, store::Network& network, const Guard& guard,
+                     Milliseconds cooldown, const store::Moment& now)
+    : transaction_(&transaction),
+      network_(&network),
+      guard_(&guard),
+      cooldown_(cooldown),
+      now_(&now),
+      held_(guard.held_back()) {}
+
+Milliseconds Allocator::age(const store::Freed& freed, const store::Moment& now) {
+  if (freed.boot_id == now.boot_id) {
+    return now.at.since_boot - freed.since_boot;
+  }
+  const auto passed = now.at.wall - freed.at;
+  return passed < Milliseconds(0) ? Milliseconds::max() : passed;
+}
+
+bool Allocator::is_held(net::Address address) {
+  if (held_.contains(address)) {
+    return true;
+  }
+  if (!guard_->holder_of(address)) {
+    return false;
+  }
+  held_.insert(net::Range::single(address));
+  return true;
+}
+
+std::optional<net::Address> Allocator::untouched(const pools::PoolRange& range, net::Address from) {
+  std::optional<net::Address> found = transaction_->first_untouched(*network_, range.usable, from);
+  while (found && is_held(*found)) {
+    const std::optional<net::Address> next = found->next();
+    found = next ? transaction_->first_untouched(*network_, range.usable, *next) : std::nullopt;
+  }
+  return found;
+}
+
+std::optional<store::Freed> Allocator::oldest_freed(const pools::PoolRange& range) {
+  std::optional<store::Freed> found;
+  do {
+    found = transaction_->oldest_freed(*network_, range.range.family(), range.usable, held_);
+  } while (found && is_held(found->address));
+  return found;
+}
+
+// After host-local was adopted: what lies beyond its cursor was used longest ago, so it comes
+// first, in the hint's range and then in those behind it. Once all of that was leased the hint has
+// served and is dropped.
+std::optional<Choice> Allocator::from_hint(const pools::PoolRangeSet& set) {
+  const auto hint =
+      std::find_if(network_->hints.begin(), network_->hints.end(),
+                   [&](net::Address address) { return set.range_of(address) != nullptr; });
+  if (hint == network_->hints.end()) {
+    return std::nullopt;
+  }
+  const pools::PoolRange* const last = &set.ranges.back();
+  for (const pools::PoolRange* range = set.range_of(*hint);; ++range) {
+    const net::Address from = range->range.contains(*hint) ? *hint : range->range.first();
+    if (const std::optional<net::Address> address = untouched(*range, from)) {
+      return Choice{.address = *address, .range = range, .reason = Reason::kUntouched};
+    }
+    if (range == last) {
+      break;
+    }
+  }
+  std::vector<net::Address> others = network_->hints;
+  std::erase(others, *hint);
+  transaction_->set_hints(*network_, std::move(others));
+  return std::nullopt;
+}
+
+Proposal Allocator::propose(const pools::PoolRangeSet& set) {
+  if (!network_->hints.empty()) {
+    if (const std::optional<Choice> choice = from_hint(set)) {
+      return *choice;
+    }
+  }
+  std::optional<store::Freed> oldest;
+  const pools::PoolRange* oldest_range = nullptr;
+  for (const pools::PoolRange& range : set.ranges) {
+    if (const std::optional<net::Address> address = untouched(range, range.range.first())) {
+      return Choice{.address = *address, .range = &range, .reason = Reason::kUntouched};
+    }
+    const std::optional<store::Freed> freed = oldest_freed(range);
+    if (freed && age(*freed, *now_) >= cooldown_) {
+      return Choice{.address = freed->address, .range = &range, .reason = Reason::kCooled};
+    }
+    if (freed && (!oldest || freed->position < oldest->position)) {
+      oldest = freed;
+      oldest_range = &range;
+    }
+  }
+  if (!oldest) {
+    return NoneLeft{};
+  }
+  const Milliseconds passed = age(*oldest, *now_);
+  if (passed < kNeverWithin) {
+    return NotYet{.time = kNeverWithin - std::max(passed, Milliseconds(0))};
+  }
+  return Choice{.address = oldest->address, .range = oldest_range, .reason = Reason::kPressed};
+}
+
+}  // namespace podlease::ipam

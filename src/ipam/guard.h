@@ -1,0 +1,34 @@
+#ifndef PODLEASE_SRC_IPAM_GUARD_H_
+#define PODLEASE_SRC_IPAM_GUARD_H_
+
+#include <optional>
+#include <string>
+
+#include "podlease/host/host.h"
+#include "podlease/net/address.h"
+#include "podlease/net/interval_set.h"
+#include "podlease/pools/source.h"
+
+namespace podlease::ipam {
+
+// Keeps addresses that this machine needs for itself from being leased.
+class Guard {
+ public:
+  // Throws kConfig if a range holds the node's own address or its default gateway. On a flat
+  // network, where pods live in the very subnet of the node's uplink, that is how it should be:
+  // then only those two addresses are held back.
+  Guard(const host::Host& host, const pools::Offer& offer);
+
+  // Addresses that are the machine's whatever the routing tables say.
+  [[nodiscard]] const net::IntervalSet& held_back() const { return held_back_; }
+  // Who on this machine has `address`, for a message: interface eth0, a host route via cni0.
+  [[nodiscard]] std::optional<std::string> holder_of(net::Address address) const;
+
+ private:
+  const host::Host* host_;
+  net::IntervalSet held_back_;
+};
+
+}  // namespace podlease::ipam
+
+#endif  // PODLEASE_SRC_IPAM_GUARD_H_

@@ -1,0 +1,590 @@
+#include "podlease/ipam/leases.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "adoption.h"
+#include "allocator.h"
+#include "guard.h"
+#include "podlease/base/error.h"
+#include "podlease/base/text.h"
+#include "podlease/store/registry.h"
+#include "presence.h"
+
+namespace podlease::ipam {
+namespace {
+
+using store::Lease;
+using store::Moment;
+using store::Network;
+using store::Store;
+using store::Transaction;
+
+std::string describe(const Lease& lease) {
+  std::string text = "container " + lease.key.container_id + " " + lease.key.ifname;
+  if (!lease.pod.name.empty()) {
+    text += " (pod " + lease.pod.name_space + "/" + lease.pod.name + ")";
+  }
+  return text;
+}
+
+// A store, one transaction in it, and a network whose host-local folders have been taken account
+// of. What is declared last ends first: transaction, store's lock, host-local's locks.
+struct Session {
+  std::vector<UniqueFd> host_local_locks;
+  Store store;
+  Transaction transaction;
+  Network network;
+};
+
+struct Opening {
+  const HostLocal* host_local;
+  const pools::Offer* offer;
+  const Moment* now;
+  const Log* log;
+  Milliseconds lock_timeout;
+};
+
+// `open` gives the store. Mostly one look tells that the folders hold nothing new; if they do, the
+// store is closed and opened again under host-local's locks, which come first.
+Session open_session(const std::string& network_name, const Opening& opening,
+                     const std::function<Store()>& open) {
+  {
+    Store store = open();
+    Transaction transaction = store.begin();
+    std::optional<Network> network = transaction.find_network(network_name);
+    if (network ? opening.host_local->is_known(transaction, *network)
+                : !opening.host_local->present()) {
+      if (!network) {
+        network = transaction.ensure_network(network_name);
+      }
+      return {.host_local_locks = {},
+              .store = std::move(store),
+              .transaction = std::move(transaction),
+              .network = *std::move(network)};
+    }
+  }
+  std::vector<UniqueFd> locks = opening.host_local->lock(opening.lock_timeout);
+  Store store = open();
+  Transaction transaction = store.begin();
+  const bool first_use = !transaction.find_network(network_name);
+  Network network = transaction.ensure_network(network_name);
+  if (first_use) {
+    opening.host_local->adopt(transaction, network, *opening.offer, *opening.now);
+  } else {
+    opening.host_local->follow(transaction, network, *opening.offer, *opening.now, *opening.log);
+  }
+  return {.host_local_locks = std::move(locks),
+          .store = std::move(store),
+          .transaction = std::move(transaction),
+          .network = std::move(network)};
+}
+
+// One ADD inside its transaction.
+class Addition {
+ public:
+  Addition(const AddRequest& request, const pools::Offer& offer, const host::Host& host,
+           const Guard& guard, Session& session, const store::Presence& presence, const Moment& now)
+      : request_(&request),
+        offer_(&offer),
+        host_(&host),
+        guard_(&guard),
+        session_(&session),
+        presence_(&presence),
+        now_(&now),
+        allocator_(session.transaction, session.network, guard, request.cooldown, now) {}
+
+  // What the attachment holds already, its presence refreshed; empty if it holds nothing.
+  [[nodiscard]] std::vector<Granted> held() {
+    std::vector<Granted> granted;
+    for (Lease& lease : session_->transaction.leases_of(
+             session_->network, request_->key.container_id, request_->key.ifname)) {
+      if (lease.presence != *presence_) {
+        session_->transaction.set_presence(lease, *presence_);
+        lease.presence = *presence_;
+      }
+      granted.push_back({.lease = std::move(lease), .reason = Reason::kHeld});
+    }
+    for (const RequestedAddress& requested : request_->requested) {
+      if (!granted.empty() &&
+          std::none_of(granted.begin(), granted.end(), [&](const Granted& grant) {
+            return grant.lease.address.address() == requested.address;
+          })) {
+        std::vector<std::string> addresses;
+        for (const Granted& grant : granted) {
+          addresses.push_back(grant.lease.address.address().to_string());
+        }
+        throw Error(ErrorKind::kAddressTaken,
+                    requested.path + " " + requested.address.to_string() + ": container " +
+                        request_->key.container_id + " " + request_->key.ifname +
+                        " already holds " + join(addresses, ", "),
+                    "an attachment keeps its addresses until its DEL");
+      }
+    }
+    return granted;
+  }
+
+  // An address of each set. Returns how long to wait where the only free address was freed just
+  // now.
+  [[nodiscard]] std::variant<std::vector<Granted>, NotYet> choose() {
+    std::vector<RequestedAddress> open_requests = request_->requested;
+    std::vector<Granted> granted;
+    for (std::size_t index = 0; index < offer_->sets.size(); ++index) {
+      const pools::PoolRangeSet& set = offer_->sets[index];
+      const Proposal proposal = propose(set, open_requests);
+      if (const auto* const not_yet = std::get_if<NotYet>(&proposal)) {
+        return *not_yet;
+      }
+      const auto* const choice = std::get_if<Choice>(&proposal);
+      if (choice == nullptr) {
+        throw exhausted(index);
+      }
+      granted.push_back(
+          {.lease = lease(*choice, static_cast<int>(index)), .reason = choice->reason});
+      session_->transaction.insert(session_->network, granted.back().lease);
+    }
+    if (!open_requests.empty()) {
+      throw not_served(open_requests);
+    }
+    return granted;
+  }
+
+ private:
+  [[nodiscard]] Proposal propose(const pools::PoolRangeSet& set,
+                                 std::vector<RequestedAddress>& open_requests) {
+    const auto requested = std::find_if(open_requests.begin(), open_requests.end(),
+                                        [&](const RequestedAddress& candidate) {
+                                          return set.range_of(candidate.address) != nullptr;
+                                        });
+    if (requested == open_requests.end()) {
+      return allocator_.propose(set);
+    }
+    const Choice choice = take_requested(*requested, *set.range_of(requested->address));
+    open_requests.erase(requested);
+    return choice;
+  }
+
+  [[nodiscard]] Choice take_requested(const RequestedAddress& requested,
+                                      const pools::PoolRange& range) {
+    const std::string what = requested.path + " " + requested.address.to_string();
+    if (range.gateway == requested.address) {
+      throw Error(ErrorKind::kConfig, what + " is the gateway of " + range.name);
+    }
+    if (!range.usable.contains(requested.address)) {
+      throw Error(ErrorKind::kConfig, what + " is excluded by ipam.exclude");
+    }
+    if (const std::optional<Lease> lease =
+            session_->transaction.lease_at(session_->network, requested.address)) {
+      if (!may_be_taken_over(*lease)) {
+        throw Error(ErrorKind::kAddressTaken, what + " is leased to " + describe(*lease),
+                    "podlease show " + requested.address.to_string() + " tells more");
+      }
+      session_->transaction.release(*lease, *now_);
+    } else if (const std::optional<std::string> holder = guard_->holder_of(requested.address)) {
+      throw Error(ErrorKind::kAddressTaken, what + " is held by " + *holder);
+    }
+    return {.address = requested.address, .range = &range, .reason = Reason::kRequested};
+  }
+
+  // Its holder has certainly ended, or it is this very pod's former sandbox.
+  [[nodiscard]] bool may_be_taken_over(const Lease& lease) const {
+    return is_gone(lease, *host_, *presence_);
+  }
+
+  [[nodiscard]] Lease lease(const Choice& choice, int range_set) const {
+    return {.key = request_->key,
+            .address = net::Prefix::make(choice.address, choice.range->answer_length)
+                           .value_or(net::Prefix::host(choice.address)),
+            .gateway = choice.range->gateway,
+            .range_set = range_set,
+            .pod = request_->pod,
+            .presence = *presence_,
+            .created = now_->at.wall,
+            .source = offer_->source};
+  }
+
+  [[nodiscard]] Error exhausted(std::size_t index) {
+    const pools::PoolRangeSet& set = offer_->sets[index];
+    Standing standing;
+    for (const pools::PoolRange& range : set.ranges) {
+      const store::Usage usage = session_->transaction.usage(session_->network, range.usable);
+      standing.leased += usage.leased;
+      standing.freed += usage.freed;
+      standing.untouched += usage.untouched;
+      standing.excluded += range.range.size() - range.usable.size();
+    }
+    const auto number = [](net::Uint128 count) {
+      return std::to_string(static_cast<std::uint64_t>(count));
+    };
+    return Error(
+        ErrorKind::kExhausted,
+        "failed to allocate for range " + std::to_string(index) +
+            ": no IP addresses available in range set: " + set.to_string(),
+        "network " + request_->key.network + ": " + number(standing.leased) + " used, " +
+            number(standing.free()) + " free but held by this host, " + number(standing.excluded) +
+            " excluded. See who has them: podlease list --network " + request_->key.network);
+  }
+
+  [[nodiscard]] Error not_served(const std::vector<RequestedAddress>& left) const {
+    std::vector<std::string> addresses;
+    std::vector<std::string> ranges;
+    for (const RequestedAddress& requested : left) {
+      addresses.push_back(requested.address.to_string());
+    }
+    for (const pools::PoolRangeSet& set : offer_->sets) {
+      ranges.push_back(set.to_string());
+    }
+    return Error(
+        ErrorKind::kConfig, "failed to allocate all requested IPs: " + join(addresses, " "),
+        left.front().path +
+            ": the address is in no range set, or its set gives another requested one. Ranges: " +
+            join(ranges, "; "));
+  }
+
+  const AddRequest* request_;
+  const pools::Offer* offer_;
+  const host::Host* host_;
+  const Guard* guard_;
+  Session* session_;
+  const store::Presence* presence_;
+  const Moment* now_;
+  Allocator allocator_;
+};
+
+std::vector<Lease> leases_in(const std::vector<Granted>& granted) {
+  std::vector<Lease> leases;
+  for (const Granted& grant : granted) {
+    leases.push_back(grant.lease);
+  }
+  return leases;
+}
+
+}  // namespace
+
+Leases::Leases(const host::Host& host, const Clock& clock, const Log& log, Places places,
+               std::filesystem::path data_dir, Milliseconds lock_timeout)
+    : host_(&host),
+      clock_(&clock),
+      log_(&log),
+      places_(std::move(places)),
+      data_dir_(std::move(data_dir)),
+      lock_timeout_(lock_timeout) {}
+
+Store::Options Leases::options(const std::filesystem::path& folder) const {
+  return {.folder = folder, .registry = places_.registry, .lock_timeout = lock_timeout_};
+}
+
+Moment Leases::moment() const {
+  return {.at = clock_->now(), .boot_id = host_->boot_id()};
+}
+
+std::vector<Granted> Leases::add(const AddRequest& request, const pools::Source& source,
+                                 const std::function<bool()>& still_wanted) const {
+  const pools::Offer offer = source.offer();
+  const Guard guard(*host_, offer);
+  const store::Presence presence = presence_of(*host_, request.netns);
+  const HostLocal host_local(request.key.network, places_, data_dir_);
+  for (bool waited = false;; waited = true) {
+    const Moment before = moment();
+    Session session = open_session(request.key.network,
+                                   {.host_local = &host_local,
+                                    .offer = &offer,
+                                    .now = &before,
+                                    .log = log_,
+                                    .lock_timeout = lock_timeout_},
+                                   [&] { return Store::open(options(data_dir_)); });
+    const Moment now{.at = clock_->now(),
+                     .boot_id = presence.boot_id};  // after the wait for the lock
+    Addition addition(request, offer, *host_, guard, session, presence, now);
+
+    std::vector<Granted> granted = addition.held();
+    if (granted.empty()) {
+      std::variant<std::vector<Granted>, NotYet> chosen = addition.choose();
+      if (const auto* const not_yet = std::get_if<NotYet>(&chosen)) {
+        if (waited) {
+          throw Error(ErrorKind::kBusy,
+                      "network " + request.key.network +
+                          ": the only free address was freed within the last second",
+                      "try again; more addresses in the range end this");
+        }
+        const Milliseconds time = not_yet->time;
+        {
+          const Session ended = std::move(session);  // nobody else shall wait with us
+        }
+        clock_->sleep(time);
+        continue;
+      }
+      granted = std::get<std::vector<Granted>>(std::move(chosen));
+      if (session.network.handover == store::Handover::kShared) {
+        host_local.mirror(session.transaction, session.network, leases_in(granted));
+      }
+    }
+    if (!still_wanted()) {
+      throw Error(ErrorKind::kOther, "nobody waits for the answer any more: nothing was leased");
+    }
+    session.transaction.commit();
+    for (const Granted& grant : granted) {
+      log_->write(LogLevel::kInfo, "ADD " + request.key.network + " " + request.key.container_id +
+                                       " " + request.key.ifname + ": " +
+                                       grant.lease.address.to_string());
+    }
+    return granted;
+  }
+}
+
+std::vector<Granted> Leases::rehearse(const AddRequest& request,
+                                      const pools::Source& source) const {
+  const pools::Offer offer = source.offer();
+  const Guard guard(*host_, offer);
+  const store::Presence presence = presence_of(*host_, request.netns);
+  const HostLocal host_local(request.key.network, places_, data_dir_);
+  const Moment now = moment();
+  Session session = open_session(request.key.network,
+                                 {.host_local = &host_local,
+                                  .offer = &offer,
+                                  .now = &now,
+                                  .log = log_,
+                                  .lock_timeout = lock_timeout_},
+                                 [&] {
+                                   std::optional<Store> store =
+                                       Store::open_existing(options(data_dir_));
+                                   return store ? *std::move(store) : Store::in_memory();
+                                 });
+  Addition addition(request, offer, *host_, guard, session, presence, now);
+  std::vector<Granted> granted = addition.held();
+  if (!granted.empty()) {
+    return granted;
+  }
+  std::variant<std::vector<Granted>, NotYet> chosen = addition.choose();
+  if (std::holds_alternative<NotYet>(chosen)) {
+    throw Error(ErrorKind::kBusy,
+                "network " + request.key.network +
+                    ": the only free address was freed within the last second: an ADD "
+                    "would wait for it");
+  }
+  return std::get<std::vector<Granted>>(std::move(chosen));
+}
+
+std::vector<Lease> Leases::release(const AttachmentKey& key) const {
+  std::vector<Lease> ended = release_in(data_dir_, key);
+  if (ended.empty()) {
+    // The configuration may have said something else when the lease was made.
+    for (const std::filesystem::path& folder : store::Registry(places_.registry).folders()) {
+      if (folder != data_dir_ && ended.empty()) {
+        ended = release_in(folder, key);
+      }
+    }
+  }
+  if (ended.empty() && !key.network.empty()) {
+    note_early_end(key);
+  }
+  for (const Lease& lease : ended) {
+    log_->write(LogLevel::kInfo, "DEL " + lease.key.network + " " + key.container_id + " " +
+                                     key.ifname + ": " + lease.address.to_string());
+  }
+  return ended;
+}
+
+std::vector<Lease> Leases::release_in(const std::filesystem::path& folder,
+                                      const AttachmentKey& key) const {
+  std::optional<Store> store = Store::open_for_release(options(folder));
+  if (!store) {
+    return {};
+  }
+  Transaction transaction = store->begin();
+  std::vector<Lease> leases;
+  std::optional<Network> network;
+  if (key.network.empty()) {
+    leases = transaction.leases_of(key.container_id, key.ifname);
+  } else if ((network = transaction.find_network(key.network))) {
+    leases = transaction.leases_of(*network, key.container_id, key.ifname);
+  }
+  if (leases.empty()) {
+    return {};
+  }
+  const Moment now = moment();
+  for (const Lease& lease : leases) {
+    transaction.release(lease, now);
+  }
+  if (network && network->handover == store::Handover::kShared) {
+    // Its file is still in host-local's folder, which DEL does not wait for.
+    transaction.note_ended(key);
+  }
+  transaction.commit();
+  return leases;
+}
+
+// A pod that host-local started may end before the first ADD has adopted it; then it must not be
+// adopted any more.
+void Leases::note_early_end(const AttachmentKey& key) const {
+  if (!HostLocal(key.network, places_, data_dir_).present()) {
+    return;
+  }
+  try {
+    Store store = Store::open(options(data_dir_));
+    Transaction transaction = store.begin();
+    if (!transaction.find_network(key.network)) {
+      transaction.note_ended(key);
+      transaction.commit();
+    }
+  } catch (const Error& error) {
+    // Nothing of ours is leased: DEL has succeeded, and an address that stays behind is only a
+    // leak.
+    log_->write(LogLevel::kWarning, "DEL " + key.container_id + ": " + error.what());
+  }
+}
+
+std::vector<Lease> Leases::held_by(const AttachmentKey& key) const {
+  std::optional<Store> store = Store::open_existing(options(data_dir_));
+  if (!store) {
+    return {};
+  }
+  Transaction transaction = store->begin();
+  const std::optional<Network> network = transaction.find_network(key.network);
+  return network ? transaction.leases_of(*network, key.container_id, key.ifname)
+                 : std::vector<Lease>{};
+}
+
+void Leases::adopt(const std::string& network, const pools::Offer& offer) const {
+  const HostLocal host_local(network, places_, data_dir_);
+  if (!host_local.present()) {
+    return;
+  }
+  const Moment now = moment();
+  Session session = open_session(network,
+                                 {.host_local = &host_local,
+                                  .offer = &offer,
+                                  .now = &now,
+                                  .log = log_,
+                                  .lock_timeout = lock_timeout_},
+                                 [&] { return Store::open(options(data_dir_)); });
+  session.transaction.commit();
+}
+
+void Leases::collect(const std::string& network_name,
+                     const std::vector<AttachmentKey>& valid) const {
+  std::optional<Store> store = Store::open_existing(options(data_dir_));
+  if (!store) {
+    return;
+  }
+  Transaction transaction = store->begin();
+  const std::optional<Network> network = transaction.find_network(network_name);
+  if (!network) {
+    return;
+  }
+  const auto is_valid = [&](const Lease& lease) {
+    return std::any_of(valid.begin(), valid.end(), [&](const AttachmentKey& key) {
+      return key.container_id == lease.key.container_id &&
+             (key.ifname == lease.key.ifname || lease.key.ifname.empty());
+    });
+  };
+  const Moment now = moment();
+  for (const Lease& lease : transaction.leases(network)) {
+    if (is_valid(lease)) {
+      continue;
+    }
+    const std::string what =
+        "GC " + network_name + ": " + lease.address.to_string() + " of " + describe(lease);
+    if (is_alive(lease, *host_)) {
+      log_->write(LogLevel::kWarning,
+                  what + " is not among the valid attachments, and lives: kept");
+      continue;
+    }
+    transaction.release(lease, now);
+    log_->write(LogLevel::kInfo, what + " ended");
+  }
+  transaction.commit();
+}
+
+bool Leases::lives(const Lease& lease) const {
+  return is_alive(lease, *host_);
+}
+
+bool Leases::end(const Lease& lease) const {
+  std::optional<Store> store = Store::open_existing(options(data_dir_));
+  if (!store) {
+    return false;
+  }
+  Transaction transaction = store->begin();
+  const std::optional<Network> network = transaction.find_network(lease.key.network);
+  const std::optional<Lease> there =
+      network ? transaction.lease_at(*network, lease.address.address()) : std::nullopt;
+  if (!there || there->key != lease.key) {
+    return false;
+  }
+  transaction.release(*there, moment());
+  transaction.commit();
+  return true;
+}
+
+host::HostLocalState Leases::export_to_host_local(const std::string& network_name,
+                                                  const std::filesystem::path& root,
+                                                  bool dry_run) const {
+  const host::HostLocalFolder folder(root / network_name);
+  const UniqueFd lock = folder.stamp() ? folder.lock(lock_timeout_) : UniqueFd();
+  std::optional<Store> store = Store::open_existing(options(data_dir_));
+  std::optional<Transaction> transaction;
+  std::optional<Network> network;
+  if (store) {
+    transaction.emplace(store->begin());
+    network = transaction->find_network(network_name);
+  }
+  if (!network) {
+    throw Error(ErrorKind::kConfig,
+                "store " + data_dir_.string() + " has no network " + in_quotes(network_name),
+                "podlease status lists the networks of every store");
+  }
+
+  host::HostLocalState state;
+  std::map<int, Lease> latest;  // by range set: host-local goes on after it
+  for (const Lease& lease : transaction->leases(network)) {
+    state.entries.push_back(
+        {.address = lease.address.address(),
+         .container_id = lease.key.container_id,
+         .ifname = lease.key.ifname.empty() ? std::nullopt : std::optional(lease.key.ifname)});
+    const auto [at, is_first] = latest.try_emplace(lease.range_set, lease);
+    if (!is_first && at->second.created < lease.created) {
+      at->second = lease;
+    }
+  }
+  for (const auto& [range_set, lease] : latest) {
+    state.cursors.push_back({.range_set = range_set, .last_reserved = lease.address.address()});
+  }
+  if (!dry_run) {
+    folder.write(state);
+    transaction->set_handover(*network, store::Handover::kShared);
+    record_folder(*transaction, *network, folder, state, moment());
+    transaction->commit();
+  }
+  return state;
+}
+
+std::optional<Standing> Leases::standing(const std::string& network_name,
+                                         const pools::PoolRangeSet& set,
+                                         Milliseconds cooldown) const {
+  std::optional<Store> store = Store::open_existing(options(data_dir_));
+  if (!store) {
+    return std::nullopt;
+  }
+  Transaction transaction = store->begin();
+  const std::optional<Network> network = transaction.find_network(network_name);
+  if (!network) {
+    return std::nullopt;
+  }
+  const Moment now = moment();
+  Standing standing;
+  for (const pools::PoolRange& range : set.ranges) {
+    const store::Usage usage = transaction.usage(*network, range.usable);
+    standing.leased += usage.leased;
+    standing.freed += usage.freed;
+    standing.untouched += usage.untouched;
+    standing.excluded += range.range.size() - range.usable.size();
+    for (const store::Freed& freed : transaction.freed(*network, range.usable)) {
+      standing.cooling += Allocator::age(freed, now) < cooldown ? 1U : 0U;
+    }
+  }
+  return standing;
+}
+
+}  // namespace podlease::ipam

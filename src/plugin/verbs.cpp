@@ -1,0 +1,148 @@
+#include "verbs.h"
+
+#include <poll.h>
+
+#include <algorithm>
+
+#include "podlease/base/error.h"
+#include "podlease/base/file.h"
+#include "podlease/cni/answer.h"
+#include "podlease/pools/static_source.h"
+#include "resolv_conf.h"
+
+namespace podlease::plugin {
+namespace {
+
+// STATUS must not make the kubelet wait for whoever holds the lock.
+constexpr Milliseconds kStatusPatience{200};
+
+// Reports whether somebody may still read what is written to `fd`.
+bool has_reader(int fd) {
+  pollfd poll_fd{.fd = fd, .events = POLLOUT, .revents = 0};
+  return poll(&poll_fd, 1, 0) < 0 || (poll_fd.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0;
+}
+
+AttachmentKey key_of(const Call& call) {
+  return {.network = call.essentials->name,
+          .container_id = call.request->container_id,
+          .ifname = call.request->ifname};
+}
+
+}  // namespace
+
+ipam::AddRequest add_request(const cni::Request& request, const cni::Args& args,
+                             const config::NetConf& conf) {
+  ipam::AddRequest add{
+      .key = {.network = conf.essentials.name,
+              .container_id = request.container_id,
+              .ifname = request.ifname},
+      .netns = request.netns,
+      .pod = {.name_space = args.pod_namespace, .name = args.pod_name, .uid = args.pod_uid},
+      .cooldown = conf.cooldown};
+  for (const config::RequestedAddress& requested : conf.requested) {
+    add.requested.push_back({.address = requested.address, .path = requested.path});
+  }
+  return add;
+}
+
+void add(const Call& call) {
+  const cni::Args args = cni::parse_args(call.request->args);
+  const config::NetConf conf = call.document->net_conf(args.ip);
+  const pools::StaticSource source(conf);
+  const ipam::AddRequest request = add_request(*call.request, args, conf);
+  const host::Host& host = *call.world->host;
+  cni::Result result{.routes = conf.routes};
+  if (!conf.resolv_conf.empty()) {
+    result.dns = read_resolv_conf(conf.resolv_conf);  // may fail, so before anything is leased
+  }
+
+  // The runtime that gives up kills our parent and sends its DEL at once: a lease made after that
+  // would stay for good.
+  const bool had_netns = host.look_at(request.netns).state == host::NetnsState::kAlive;
+  const auto still_wanted = [&] {
+    return has_reader(call.world->output) &&
+           !(had_netns && host.look_at(request.netns).state == host::NetnsState::kAbsent);
+  };
+
+  const ipam::Leases leases = call.leases();
+  const std::vector<ipam::Granted> granted = leases.add(request, source, still_wanted);
+  for (const ipam::Granted& grant : granted) {
+    result.ips.push_back({.address = grant.lease.address, .gateway = grant.lease.gateway});
+  }
+  const int failed = write_all(call.world->output, cni::result_json(result, call.version));
+  if (failed != 0) {
+    leases.release(request.key);
+    throw io_error("write the result", failed);
+  }
+}
+
+void del(const Call& call) {
+  call.leases().release(key_of(call));
+}
+
+void check(const Call& call) {
+  const ipam::Leases leases = call.leases();
+  const AttachmentKey key = key_of(call);
+  std::vector<store::Lease> held = leases.held_by(key);
+  if (held.empty()) {
+    const config::NetConf conf = call.document->net_conf("");
+    leases.adopt(key.network, pools::StaticSource(conf).offer());
+    held = leases.held_by(key);
+  }
+  if (held.empty()) {
+    throw Error(
+        ErrorKind::kUnknownContainer,
+        "network " + key.network + ": container " + key.container_id + " " + key.ifname +
+            " holds no lease",
+        "its ADD never ended well, or its DEL came: podlease list --network " + key.network);
+  }
+  const std::optional<std::vector<net::Address>> previous = call.document->previous_addresses();
+  if (!previous) {
+    return;
+  }
+  for (const store::Lease& lease : held) {
+    if (std::find(previous->begin(), previous->end(), lease.address.address()) == previous->end()) {
+      throw Error(ErrorKind::kOther, "network " + key.network + ": " +
+                                         lease.address.address().to_string() +
+                                         ", leased to container " + key.container_id + " " +
+                                         key.ifname + ", is not in prevResult");
+    }
+  }
+}
+
+void gc(const Call& call) {
+  const config::ValidAttachments valid = call.document->valid_attachments();
+  if (valid.given) {
+    call.leases().collect(call.essentials->name, valid.attachments);
+  }
+}
+
+void status(const Call& call) {
+  const config::NetConf conf = call.document->net_conf("");
+  store::probe_writable(call.essentials->data_dir);
+  if (!conf.status_fails_when_exhausted) {
+    return;
+  }
+  const ipam::Leases leases(*call.world->host, *call.world->clock, *call.log, call.world->places,
+                            call.essentials->data_dir, kStatusPatience);
+  for (const pools::PoolRangeSet& set : pools::StaticSource(conf).offer().sets) {
+    std::optional<ipam::Standing> standing;
+    try {
+      standing = leases.standing(call.essentials->name, set, conf.cooldown);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kBusy) {
+        throw;
+      }
+      return;  // a held lock is healthy
+    }
+    if (standing && standing->untouched + standing->freed == 0) {
+      throw Error(ErrorKind::kUnavailable,
+                  "network " + call.essentials->name +
+                      ": no IP addresses available in range set: " + set.to_string(),
+                  std::to_string(standing->leased) + " leased: podlease list --network " +
+                      call.essentials->name);
+    }
+  }
+}
+
+}  // namespace podlease::plugin

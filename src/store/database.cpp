@@ -1,0 +1,379 @@
+#include "database.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+#include "podlease/base/text.h"
+#include "podlease/store/registry.h"
+
+namespace podlease::store {
+namespace {
+
+constexpr int kMajor = 1;
+constexpr int kMinor = 0;
+constexpr int kVersionFactor = 1000;
+constexpr int kApplicationId = 0x706f646c;  // "podl"
+// Frames of 1 KiB. Reading back 64 costs a start about as much as two statements; 1,000 cost 40 %
+// of a whole ADD.
+constexpr std::int64_t kLongestLog = 64;
+
+constexpr const char* kSchema = R"sql(
+CREATE TABLE network(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, hints BLOB NOT NULL,
+  next_position INTEGER NOT NULL, handover INTEGER NOT NULL);
+CREATE TABLE lease(id INTEGER PRIMARY KEY, network INTEGER NOT NULL, container TEXT NOT NULL,
+  ifname TEXT NOT NULL, address BLOB NOT NULL, prefix INTEGER NOT NULL, gateway BLOB,
+  range_set INTEGER NOT NULL, pod_namespace TEXT NOT NULL, pod_name TEXT NOT NULL,
+  pod_uid TEXT NOT NULL, boot TEXT NOT NULL, netns TEXT NOT NULL, netns_device INTEGER NOT NULL,
+  netns_inode INTEGER NOT NULL, created INTEGER NOT NULL, source TEXT NOT NULL);
+CREATE UNIQUE INDEX lease_address ON lease(network, address);
+CREATE INDEX lease_attachment ON lease(container, ifname);
+CREATE TABLE freed(network INTEGER, address BLOB, family INTEGER NOT NULL,
+  position INTEGER NOT NULL, at INTEGER NOT NULL, since_boot INTEGER NOT NULL, boot TEXT NOT NULL,
+  pod_uid TEXT NOT NULL, ifname TEXT NOT NULL, PRIMARY KEY(network, address)) WITHOUT ROWID;
+CREATE UNIQUE INDEX freed_queue ON freed(network, family, position);
+CREATE TABLE touched(network INTEGER, first BLOB, last BLOB NOT NULL,
+  PRIMARY KEY(network, first)) WITHOUT ROWID;
+CREATE TABLE skipped(network INTEGER, family INTEGER, fingerprint INTEGER,
+  position INTEGER NOT NULL, PRIMARY KEY(network, family, fingerprint)) WITHOUT ROWID;
+CREATE TABLE source(network INTEGER, folder TEXT, stamp TEXT NOT NULL,
+  PRIMARY KEY(network, folder)) WITHOUT ROWID;
+CREATE TABLE adopted(network INTEGER, folder TEXT, address BLOB, container TEXT NOT NULL,
+  ifname TEXT NOT NULL, PRIMARY KEY(network, folder, address)) WITHOUT ROWID;
+CREATE TABLE ended(network TEXT, container TEXT, ifname TEXT,
+  PRIMARY KEY(network, container, ifname)) WITHOUT ROWID;
+)sql";
+
+// SQLite syncs the folder each time a process first syncs a log it has opened. While this is set,
+// it cannot open the folder, which it takes for a file system without that notion.
+bool folder_sync_spared = false;
+int (*open_folder)(const char*, int*) = nullptr;
+
+int open_folder_unless_spared(const char* path, int* fd) {
+  return folder_sync_spared ? SQLITE_CANTOPEN : open_folder(path, fd);
+}
+
+void intercept_folder_sync() {
+  if (open_folder != nullptr) {
+    return;
+  }
+  sqlite3_vfs* const vfs = sqlite3_vfs_find(nullptr);
+  // The table of system calls is typed as one function type for all of them; this is how SQLite
+  // means it to be used.
+  open_folder =
+      reinterpret_cast<int (*)(const char*, int*)>(vfs->xGetSystemCall(vfs, "openDirectory"));
+  if (open_folder != nullptr) {
+    vfs->xSetSystemCall(vfs, "openDirectory",
+                        reinterpret_cast<sqlite3_syscall_ptr>(&open_folder_unless_spared));
+  }
+}
+
+// SQLite creates files for everybody to read; a lease is nobody else's business.
+class OwnerOnly {
+ public:
+  OwnerOnly() : old_(umask(S_IRWXG | S_IRWXO)) {}
+  OwnerOnly(const OwnerOnly&) = delete;
+  OwnerOnly& operator=(const OwnerOnly&) = delete;
+  ~OwnerOnly() { umask(old_); }
+
+ private:
+  mode_t old_;
+};
+
+struct LogIdentity {
+  std::uint64_t inode = 0;
+  std::int64_t birth = 0;  // nanoseconds since 1970
+};
+
+// Nothing if there is no log, or the file system does not know when it was made: then nothing is
+// vouched for.
+std::optional<LogIdentity> identify(const std::string& log) {
+  struct statx status {};
+  if (statx(AT_FDCWD, log.c_str(), 0, STATX_INO | STATX_BTIME, &status) != 0 ||
+      (status.stx_mask & STATX_BTIME) == 0) {
+    return std::nullopt;
+  }
+  return LogIdentity{.inode = status.stx_ino,
+                     .birth = status.stx_btime.tv_sec * 1'000'000'000 + status.stx_btime.tv_nsec};
+}
+
+bool is_busy(const SQLite::Exception& exception) {
+  return exception.getErrorCode() == SQLITE_BUSY || exception.getErrorCode() == SQLITE_LOCKED;
+}
+
+// SQLite would let everybody read it. It has not been opened in this process yet, so no POSIX lock
+// is lost by closing it here.
+void create_file(const std::string& path) {
+  const UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) {
+    throw io_error("create store " + path, errno);
+  }
+}
+
+int read_pragma(SQLite::Database& connection, const char* sql) {
+  return connection.execAndGet(sql).getInt();
+}
+
+}  // namespace
+
+Error translate(const SQLite::Exception& exception, const std::string& path) {
+  const std::string what = "store " + path + ": " + exception.what();
+  switch (exception.getErrorCode()) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return Error(ErrorKind::kBusy, what, "another program has the store open: an sqlite3 shell?");
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+      return Error(ErrorKind::kIo, what,
+                   "the file is damaged; nothing was changed. Check it with: sqlite3 " + path +
+                       " 'PRAGMA integrity_check'");
+    case SQLITE_FULL:
+      return Error(ErrorKind::kIo, what, "the disk is full; nothing was changed");
+    default:
+      return Error(ErrorKind::kIo, what,
+                   std::string(sqlite3_errstr(exception.getExtendedErrorCode())));
+  }
+}
+
+Database::Database(const Store::Options& options, FolderLock lock, Use use)
+    : lock_(std::move(lock)), path_((options.folder / "podlease.db").string()) {
+  try {
+    intercept_folder_sync();
+    folder_sync_spared = false;
+    try {
+      connect(options, true);
+    } catch (const SQLite::Exception& exception) {
+      if (!is_busy(exception)) {
+        throw;
+      }
+      // Another connection is open: an sqlite3 shell keeps a shared lock for as long as it lives.
+      connect(options, false);
+    }
+    prepare_log();
+    check_schema(use);
+  } catch (const SQLite::Exception& exception) {
+    throw translate(exception, path_);
+  }
+}
+
+Database::Database() : path_(":memory:") {
+  connection_ = std::make_unique<SQLite::Database>(path_, SQLite::OPEN_READWRITE);
+  create_schema();
+}
+
+void Database::connect(const Store::Options& options, bool exclusive) {
+  struct stat there {};
+  const bool is_new = stat(path_.c_str(), &there) != 0;
+  if (is_new) {
+    create_file(path_);
+  }
+  const auto busy_timeout =
+      std::min(options.lock_timeout, Milliseconds(std::numeric_limits<int>::max()));
+  connection_ = std::make_unique<SQLite::Database>(
+      path_, SQLite::OPEN_READWRITE, exclusive ? 0 : static_cast<int>(busy_timeout.count()));
+  sqlite3* const handle = connection_->getHandle();
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  sqlite3_wal_hook(
+      handle,
+      [](void* frames, sqlite3* /*db*/, const char* /*name*/, int count) {
+        *static_cast<int*>(frames) = count;
+        return SQLITE_OK;
+      },
+      &log_frames_);
+  if (is_new || there.st_size == 0) {
+    connection_->exec("PRAGMA page_size=1024");
+  }
+  if (exclusive) {
+    connection_->exec("PRAGMA locking_mode=EXCLUSIVE");
+  }
+  refuse_foreign();
+  connection_->exec("PRAGMA synchronous=FULL");
+  if (connection_->execAndGet("PRAGMA journal_mode=WAL").getString() != "wal") {
+    throw Error(ErrorKind::kIo,
+                "store " + path_ + ": its file system cannot keep a write-ahead log",
+                "dataDir must be on a local file system");
+  }
+}
+
+// Only now that the log is open: before, a leaving sqlite3 shell could still have removed it.
+void Database::prepare_log() {
+  const std::optional<LogIdentity> log = identify(path_ + "-wal");
+  folder_sync_spared =
+      log && lock_->notes().log_inode == log->inode && lock_->notes().log_birth == log->birth;
+}
+
+void Database::check_schema(Use use) {
+  if (schema_version_ == 0) {
+    create_schema();
+    return;
+  }
+  if (is_newer() && use != Use::kReleaseOnly) {
+    throw Error(
+        ErrorKind::kIo,
+        "store " + path_ + " has schema " + std::to_string(schema_version_ / kVersionFactor) + "." +
+            std::to_string(schema_version_ % kVersionFactor) + ", and this podlease knows " +
+            std::to_string(kMajor) + "." + std::to_string(kMinor),
+        "a newer podlease wrote it: install that one again. DEL works meanwhile");
+  }
+  if (lock_->notes().log_frames >= kLongestLog) {
+    // PASSIVE waits for nobody: a reader that keeps it from finishing only lets the log grow. Nor
+    // is a failure, such as a full disk, one of the work at hand: the log is whole.
+    sqlite3_wal_checkpoint_v2(connection_->getHandle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
+                              nullptr);
+  }
+}
+
+// Whoever else may hold something under this name: it is not ours, and not a byte of it is changed.
+void Database::refuse_foreign() {
+  schema_version_ = read_pragma(*connection_, "PRAGMA user_version");
+  const int application = read_pragma(*connection_, "PRAGMA application_id");
+  const bool is_ours = application == kApplicationId && schema_version_ >= kVersionFactor;
+  const bool is_empty = application == 0 && schema_version_ == 0 &&
+                        read_pragma(*connection_, "SELECT count(*) FROM sqlite_schema") == 0;
+  if (!is_ours && !is_empty) {
+    throw Error(ErrorKind::kIo, "store " + path_ + " is an SQLite database of something else",
+                "nothing was changed. Move it out of the way, or choose another dataDir");
+  }
+}
+
+void Database::create_schema() {
+  SQLite::Transaction transaction(*connection_, SQLite::TransactionBehavior::IMMEDIATE);
+  connection_->exec(kSchema);
+  schema_version_ = kMajor * kVersionFactor + kMinor;
+  connection_->exec("PRAGMA user_version=" + std::to_string(schema_version_));
+  connection_->exec("PRAGMA application_id=" + std::to_string(kApplicationId));
+  transaction.commit();
+}
+
+SQLite::Statement& Database::statement(const char* sql) {
+  std::unique_ptr<SQLite::Statement>& statement = statements_[sql];
+  if (!statement) {
+    statement = std::make_unique<SQLite::Statement>(*connection_, sql);
+  } else {
+    statement->reset();
+    statement->clearBindings();
+  }
+  return *statement;
+}
+
+void Database::committed() {
+  if (!lock_ || log_frames_ == 0) {
+    return;
+  }
+  // The commit synced the log, and the folder too unless that was spared because it had been
+  // before.
+  const LogIdentity log = identify(path_ + "-wal").value_or(LogIdentity{});
+  lock_->set_notes({.log_inode = log.inode, .log_birth = log.birth, .log_frames = log_frames_});
+}
+
+void Database::commit_failed() {
+  // Where the disk is full the log cannot grow. Folded into the file it need not: it is written
+  // from its start again.
+  if (lock_ && lock_->notes().log_frames < kLongestLog) {
+    LockNotes notes = lock_->notes();
+    notes.log_frames = kLongestLog;
+    lock_->set_notes(notes);
+  }
+}
+
+bool Database::is_newer() const {
+  return schema_version_ / kVersionFactor > kMajor;
+}
+
+SQLite::Statement& Query::prepare(Database& database, const char* sql) {
+  try {
+    return database.statement(sql);
+  } catch (const SQLite::Exception& exception) {
+    throw translate(exception, database.path());
+  }
+}
+
+bool Query::next() {
+  column_ = 0;
+  bool row = false;
+  guard([&] { row = statement_->executeStep(); });
+  return row;
+}
+
+int Query::run() {
+  int changes = 0;
+  guard([&] { changes = statement_->exec(); });
+  return changes;
+}
+
+std::int64_t Query::integer() {
+  return statement_->getColumn(column_++).getInt64();
+}
+
+std::string Query::text() {
+  return statement_->getColumn(column_++).getString();
+}
+
+std::optional<net::Address> Query::optional_address() {
+  if (statement_->getColumn(column_).isNull()) {
+    ++column_;
+    return std::nullopt;
+  }
+  return address();
+}
+
+net::Address Query::address() {
+  const std::string bytes = text();
+  const std::optional<std::vector<net::Address>> addresses = decode(bytes);
+  if (!addresses || addresses->size() != 1) {
+    throw Error(ErrorKind::kIo, "store " + database_->path() + " holds an address that is none");
+  }
+  return addresses->front();
+}
+
+void Query::bind_one(const net::Address& value) {
+  const std::string bytes = encode({value});
+  statement_->bind(++parameter_, bytes.data(), static_cast<int>(bytes.size()));
+}
+
+void Query::bind_one(const std::optional<net::Address>& value) {
+  if (value) {
+    bind_one(*value);
+  } else {
+    statement_->bind(++parameter_);
+  }
+}
+
+std::string encode(const std::vector<net::Address>& addresses) {
+  std::string bytes;
+  for (const net::Address& address : addresses) {
+    bytes += static_cast<char>(address.family());
+    for (int shift = net::bit_width(address.family()) - 8; shift >= 0; shift -= 8) {
+      bytes += static_cast<char>(static_cast<unsigned char>(address.bits() >> shift));
+    }
+  }
+  return bytes;
+}
+
+std::optional<std::vector<net::Address>> decode(std::string_view bytes) {
+  std::vector<net::Address> addresses;
+  while (!bytes.empty()) {
+    const auto family = static_cast<net::Family>(bytes.front());
+    if (family != net::Family::kIpv4 && family != net::Family::kIpv6) {
+      return std::nullopt;
+    }
+    const auto size = static_cast<std::size_t>(net::bit_width(family) / 8);
+    if (bytes.size() < size + 1) {
+      return std::nullopt;
+    }
+    net::Uint128 bits = 0;
+    for (const char byte : bytes.substr(1, size)) {
+      bits = bits << 8 | static_cast<unsigned char>(byte);
+    }
+    addresses.push_back(net::Address::from_bits(family, bits));
+    bytes.remove_prefix(size + 1);
+  }
+  return addresses;
+}
+
+}  // namespace podlease::store

@@ -1,0 +1,113 @@
+#ifndef PODLEASE_SRC_STORE_DATABASE_H_
+#define PODLEASE_SRC_STORE_DATABASE_H_
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "lock.h"
+#include "podlease/base/error.h"
+#include "podlease/net/address.h"
+#include "podlease/store/store.h"
+
+namespace podlease::store {
+
+// How an SQLite failure is told to the rest of the house.
+[[nodiscard]] Error translate(const SQLite::Exception& exception, const std::string& path);
+
+// The open file with its lock: connection settings, schema, log and statements.
+class Database {
+ public:
+  enum class Use { kNormal, kReleaseOnly };
+
+  Database(const Store::Options& options, FolderLock lock, Use use);
+  // In memory, without a lock.
+  Database();
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  // 1000 * major + minor.
+  [[nodiscard]] int schema_version() const { return schema_version_; }
+  // Reports whether a podlease of a newer major wrote the store.
+  [[nodiscard]] bool is_newer() const;
+  // Prepared once a process, reset and unbound each time. `sql` must be a literal: its address is
+  // the key.
+  [[nodiscard]] SQLite::Statement& statement(const char* sql);
+  // To be called after each commit: notes what is now known of the log.
+  void committed();
+  // To be called after a commit that failed: sees to it that the next call finds room in the log.
+  void commit_failed();
+
+ private:
+  void connect(const Store::Options& options, bool exclusive);
+  void prepare_log();
+  void check_schema(Use use);
+  void refuse_foreign();
+  void create_schema();
+
+  std::optional<FolderLock> lock_;  // released last
+  std::string path_;
+  std::unique_ptr<SQLite::Database> connection_;
+  std::unordered_map<const char*, std::unique_ptr<SQLite::Statement>> statements_;
+  int schema_version_ = 0;
+  int log_frames_ = 0;
+};
+
+// A statement being bound and stepped; turns SQLite's failures into ours. Columns and parameters
+// are counted as they come, from left to right.
+class Query {
+ public:
+  Query(Database& database, const char* sql)
+      : database_(&database), statement_(&prepare(database, sql)) {}
+  Query(const Query&) = delete;
+  Query& operator=(const Query&) = delete;
+  // A statement that is not at its end would keep its cursors open.
+  ~Query() { statement_->tryReset(); }
+
+  template <typename... Values>
+  Query& bind(const Values&... values) {
+    guard([&] { (bind_one(values), ...); });
+    return *this;
+  }
+  // Steps to the next row; false at the end.
+  bool next();
+  // For statements without rows; returns how many rows changed.
+  int run();
+
+  [[nodiscard]] std::int64_t integer();
+  [[nodiscard]] std::string text();
+  [[nodiscard]] std::optional<net::Address> optional_address();
+  // Throws kIo for what is no address: the store is damaged.
+  [[nodiscard]] net::Address address();
+
+ private:
+  [[nodiscard]] static SQLite::Statement& prepare(Database& database, const char* sql);
+  template <typename Action>
+  void guard(const Action& action) {
+    try {
+      action();
+    } catch (const SQLite::Exception& exception) {
+      throw translate(exception, database_->path());
+    }
+  }
+  void bind_one(std::int64_t value) { statement_->bind(++parameter_, value); }
+  void bind_one(const std::string& value) { statement_->bind(++parameter_, value); }
+  void bind_one(const net::Address& value);
+  void bind_one(const std::optional<net::Address>& value);
+
+  Database* database_;
+  SQLite::Statement* statement_;
+  int parameter_ = 0;
+  int column_ = 0;
+};
+
+// Addresses as the store spells them, one after another.
+[[nodiscard]] std::string encode(const std::vector<net::Address>& addresses);
+[[nodiscard]] std::optional<std::vector<net::Address>> decode(std::string_view bytes);
+
+}  // namespace podlease::store
+
+#endif  // PODLEASE_SRC_STORE_DATABASE_H_

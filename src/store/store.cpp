@@ -1,0 +1,82 @@
+#include "podlease/store/store.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "database.h"
+#include "podlease/store/registry.h"
+
+namespace podlease::store {
+
+Store::Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+namespace {
+
+bool has_store(const std::filesystem::path& folder) {
+  struct stat there {};
+  return stat((folder / "podlease.db").c_str(), &there) == 0;
+}
+
+}  // namespace
+
+Store Store::open(const Options& options) {
+  std::optional<FolderLock> lock = FolderLock::take(options.folder, options.lock_timeout, true);
+  if (!has_store(options.folder) && !options.registry.empty()) {
+    Registry(options.registry).add(options.folder);
+  }
+  return Store(std::make_unique<Database>(options, std::move(*lock), Database::Use::kNormal));
+}
+
+std::optional<Store> Store::open_existing(const Options& options) {
+  std::optional<FolderLock> lock = FolderLock::take(options.folder, options.lock_timeout, false);
+  if (!lock || !has_store(options.folder)) {
+    return std::nullopt;
+  }
+  return Store(std::make_unique<Database>(options, std::move(*lock), Database::Use::kNormal));
+}
+
+std::optional<Store> Store::open_for_release(const Options& options) {
+  std::optional<FolderLock> lock = FolderLock::take(options.folder, options.lock_timeout, false);
+  if (!lock || !has_store(options.folder)) {
+    return std::nullopt;
+  }
+  return Store(std::make_unique<Database>(options, std::move(*lock), Database::Use::kReleaseOnly));
+}
+
+Store Store::in_memory() {
+  return Store(std::make_unique<Database>());
+}
+
+Transaction Store::begin() {
+  return Transaction(*database_);
+}
+
+std::string Store::schema_version() const {
+  constexpr int kFactor = 1000;
+  return std::to_string(database_->schema_version() / kFactor) + "." +
+         std::to_string(database_->schema_version() % kFactor);
+}
+
+void probe_writable(const std::filesystem::path& folder) {
+  // The nearest folder that exists decides what is not there yet.
+  std::filesystem::path nearest = folder;
+  while (nearest.has_relative_path() && access(nearest.c_str(), F_OK) != 0 && errno == ENOENT) {
+    nearest = nearest.parent_path();
+  }
+  if (access(nearest.c_str(), W_OK | X_OK) != 0) {
+    throw io_error("write to folder " + nearest.string(), errno);
+  }
+  for (const char* const name : {"podlease.db", "podlease.db-wal", "lock"}) {
+    const std::filesystem::path file = folder / name;
+    if (access(file.c_str(), R_OK | W_OK) != 0 && errno != ENOENT) {
+      throw io_error("write to " + file.string(), errno);
+    }
+  }
+}
+
+}  // namespace podlease::store

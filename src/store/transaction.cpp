@@ -1,0 +1,538 @@
+#include "podlease/store/transaction.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "database.h"
+
+namespace podlease::store {
+namespace {
+
+using net::Address;
+using net::Family;
+using net::IntervalSet;
+using net::Range;
+
+// Rows of the queue that no range covers any more are walked for this many steps before `skipped`
+// is asked or told.
+constexpr int kFewSteps = 64;
+
+#define PODLEASE_LEASE_COLUMNS                                                                   \
+  "n.name, l.container, l.ifname, l.address, l.prefix, l.gateway, l.range_set, l.pod_namespace," \
+  " l.pod_name, l.pod_uid, l.boot, l.netns, l.netns_device, l.netns_inode, l.created, l.source"  \
+  " FROM lease l JOIN network n ON n.id = l.network"
+
+std::chrono::sys_time<Milliseconds> to_time(std::int64_t milliseconds) {
+  return std::chrono::sys_time<Milliseconds>(Milliseconds(milliseconds));
+}
+
+std::int64_t to_integer(std::chrono::sys_time<Milliseconds> time) {
+  return time.time_since_epoch().count();
+}
+
+// Columns of a row in the order of the macro above, braces evaluate from left to right.
+Lease read_lease(Query& row) {
+  Lease lease{.key = {row.text(), row.text(), row.text()},
+              .address = net::Prefix::host(row.address())};
+  const std::optional<net::Prefix> address =
+      net::Prefix::make(lease.address.address(), static_cast<int>(row.integer()));
+  if (!address) {
+    throw Error(ErrorKind::kIo,
+                "the store holds lease " + lease.address.to_string() + " with an impossible mask");
+  }
+  lease.address = *address;
+  lease.gateway = row.optional_address();
+  lease.range_set = static_cast<int>(row.integer());
+  lease.pod = {row.text(), row.text(), row.text()};
+  lease.presence.boot_id = row.text();
+  lease.presence.netns = row.text();
+  lease.presence.netns_device = static_cast<std::uint64_t>(row.integer());
+  lease.presence.netns_inode = static_cast<std::uint64_t>(row.integer());
+  lease.created = to_time(row.integer());
+  lease.source = row.text();
+  return lease;
+}
+
+std::vector<Lease> read_leases(Query& rows) {
+  std::vector<Lease> leases;
+  while (rows.next()) {
+    leases.push_back(read_lease(rows));
+  }
+  return leases;
+}
+
+// FNV-1a, 64 bits: the same set of addresses has the same fingerprint in every process.
+std::int64_t fingerprint(const IntervalSet& set) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const Range& range : set.ranges()) {
+    for (const char byte : encode({range.first(), range.last()})) {
+      hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3U;
+    }
+  }
+  return static_cast<std::int64_t>(hash);
+}
+
+}  // namespace
+
+Transaction::Transaction(Database& database) : database_(&database) {
+  Query(database, "BEGIN IMMEDIATE").run();
+}
+
+Transaction::Transaction(Transaction&& other) noexcept
+    : database_(std::exchange(other.database_, nullptr)) {}
+
+Transaction& Transaction::operator=(Transaction&& other) noexcept {
+  std::swap(database_, other.database_);
+  return *this;
+}
+
+Transaction::~Transaction() {
+  if (database_ != nullptr) {
+    try {
+      Query(*database_, "ROLLBACK").run();
+    } catch (const Error&) {
+      // SQLite has rolled back by itself, as it does on a full disk.
+    }
+  }
+}
+
+void Transaction::commit() {
+  try {
+    Query(*database_, "COMMIT").run();
+  } catch (const Error&) {
+    database_->commit_failed();
+    throw;
+  }
+  std::exchange(database_, nullptr)->committed();
+}
+
+std::optional<Network> Transaction::find_network(const std::string& name) {
+  Query row(*database_, "SELECT id, hints, handover FROM network WHERE name = ?");
+  if (!row.bind(name).next()) {
+    return std::nullopt;
+  }
+  Network network{.id = row.integer(), .name = name};
+  network.hints = decode(row.text()).value_or(std::vector<Address>{});
+  network.handover = row.integer() == 0 ? Handover::kOwned : Handover::kShared;
+  return network;
+}
+
+Network Transaction::ensure_network(const std::string& name) {
+  if (std::optional<Network> found = find_network(name)) {
+    return *std::move(found);
+  }
+  Query(*database_,
+        "INSERT INTO network(name, hints, next_position, handover) VALUES(?, x'', 1, 0)")
+      .bind(name)
+      .run();
+  return *find_network(name);
+}
+
+std::vector<Network> Transaction::networks() {
+  std::vector<std::string> names;
+  Query rows(*database_, "SELECT name FROM network ORDER BY name");
+  while (rows.next()) {
+    names.push_back(rows.text());
+  }
+  std::vector<Network> networks;
+  networks.reserve(names.size());
+  for (const std::string& name : names) {
+    networks.push_back(*find_network(name));
+  }
+  return networks;
+}
+
+void Transaction::set_hints(Network& network, std::vector<Address> hints) {
+  Query(*database_, "UPDATE network SET hints = CAST(? AS BLOB) WHERE id = ?")
+      .bind(encode(hints), network.id)
+      .run();
+  network.hints = std::move(hints);
+}
+
+void Transaction::set_handover(Network& network, Handover handover) {
+  Query(*database_, "UPDATE network SET handover = ? WHERE id = ?")
+      .bind(static_cast<std::int64_t>(handover), network.id)
+      .run();
+  network.handover = handover;
+}
+
+std::vector<Lease> Transaction::leases_of(const Network& network, const std::string& container_id,
+                                          const std::string& ifname) {
+  Query rows(*database_, "SELECT " PODLEASE_LEASE_COLUMNS
+                         " WHERE l.container = ? AND l.ifname IN (?, '') AND l.network = ?"
+                         " ORDER BY l.range_set, l.id");
+  return read_leases(rows.bind(container_id, ifname, network.id));
+}
+
+std::vector<Lease> Transaction::leases_of(const std::string& container_id,
+                                          const std::string& ifname) {
+  Query rows(*database_,
+             "SELECT " PODLEASE_LEASE_COLUMNS
+             " WHERE l.container = ? AND l.ifname IN (?, '') ORDER BY l.range_set, l.id");
+  return read_leases(rows.bind(container_id, ifname));
+}
+
+std::optional<Lease> Transaction::lease_at(const Network& network, Address address) {
+  Query row(*database_, "SELECT " PODLEASE_LEASE_COLUMNS " WHERE l.network = ? AND l.address = ?");
+  if (!row.bind(network.id, address).next()) {
+    return std::nullopt;
+  }
+  return read_lease(row);
+}
+
+std::vector<Lease> Transaction::leases(const std::optional<Network>& network) {
+  if (network) {
+    Query rows(*database_,
+               "SELECT " PODLEASE_LEASE_COLUMNS " WHERE l.network = ? ORDER BY l.address");
+    return read_leases(rows.bind(network->id));
+  }
+  Query rows(*database_, "SELECT " PODLEASE_LEASE_COLUMNS " ORDER BY n.name, l.address");
+  return read_leases(rows);
+}
+
+void Transaction::insert(const Network& network, const Lease& lease) {
+  const Address address = lease.address.address();
+  Query(*database_,
+        "INSERT INTO lease(network, container, ifname, address, prefix, gateway, range_set, "
+        "pod_namespace,"
+        " pod_name, pod_uid, boot, netns, netns_device, netns_inode, created, source)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .bind(network.id, lease.key.container_id, lease.key.ifname, address,
+            std::int64_t{lease.address.length()}, lease.gateway, std::int64_t{lease.range_set},
+            lease.pod.name_space, lease.pod.name, lease.pod.uid, lease.presence.boot_id,
+            lease.presence.netns, static_cast<std::int64_t>(lease.presence.netns_device),
+            static_cast<std::int64_t>(lease.presence.netns_inode), to_integer(lease.created),
+            lease.source)
+      .run();
+  const int freed = Query(*database_, "DELETE FROM freed WHERE network = ? AND address = ?")
+                        .bind(network.id, address)
+                        .run();
+  if (freed == 0) {
+    touch(network, address);
+  }
+}
+
+void Transaction::release(const Lease& lease, const Moment& moment) {
+  const Address address = lease.address.address();
+  // The holder too, not only the address: a lease read in an earlier transaction may have ended,
+  // and the address be somebody else's by now.
+  const int ended =
+      Query(*database_,
+            "DELETE FROM lease WHERE network = (SELECT id FROM network WHERE name = ?)"
+            " AND address = ? AND container = ? AND ifname = ?")
+          .bind(lease.key.network, address, lease.key.container_id, lease.key.ifname)
+          .run();
+  if (ended == 0) {
+    throw Error(ErrorKind::kOther, "store " + database_->path() + " holds no lease " +
+                                       address.to_string() + " of container " +
+                                       lease.key.container_id + " in network " + lease.key.network);
+  }
+  if (database_->is_newer()) {
+    // Of what a newer major knows, only the shape of the lease table is certain.
+    return;
+  }
+  Query network(*database_,
+                "UPDATE network SET next_position = next_position + 1 WHERE name = ?"
+                " RETURNING id, next_position - 1");
+  network.bind(lease.key.network).next();
+  const std::int64_t id = network.integer();
+  const std::int64_t position = network.integer();
+  Query(
+      *database_,
+      "INSERT INTO freed(network, address, family, position, at, since_boot, boot, pod_uid, ifname)"
+      " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .bind(id, address, static_cast<std::int64_t>(address.family()), position,
+            to_integer(moment.at.wall), moment.at.since_boot.count(), moment.boot_id, lease.pod.uid,
+            lease.key.ifname)
+      .run();
+}
+
+void Transaction::set_presence(const Lease& lease, const Presence& presence) {
+  Query(*database_,
+        "UPDATE lease SET boot = ?, netns = ?, netns_device = ?, netns_inode = ?"
+        " WHERE network = (SELECT id FROM network WHERE name = ?) AND address = ?")
+      .bind(presence.boot_id, presence.netns, static_cast<std::int64_t>(presence.netns_device),
+            static_cast<std::int64_t>(presence.netns_inode), lease.key.network,
+            lease.address.address())
+      .run();
+}
+
+namespace {
+
+constexpr const char* kTouchedAtOrBelow =
+    "SELECT first, last FROM touched WHERE network = ? AND first <= ? ORDER BY first DESC LIMIT 1";
+
+// The touched interval that begins nearest to `address`, at it or below.
+std::optional<Range> touched_at_or_below(Database& database, const Network& network,
+                                         Address address) {
+  Query row(database, kTouchedAtOrBelow);
+  if (!row.bind(network.id, address).next()) {
+    return std::nullopt;
+  }
+  const Address first = row.address();
+  return Range::make(first, row.address());
+}
+
+}  // namespace
+
+void Transaction::touch(const Network& network, Address address) {
+  const std::optional<Address> next = address.next();
+  std::optional<Range> left = touched_at_or_below(*database_, network, next.value_or(address));
+  std::optional<Range> right;
+  if (left && next && left->first() == *next) {
+    right = left;
+    left = touched_at_or_below(*database_, network, address);
+  }
+  if (left && left->contains(address)) {
+    return;
+  }
+  const bool extends_left = left && left->last().next() == address;
+  const Address last = right ? right->last() : address;
+  if (right) {
+    Query(*database_, "DELETE FROM touched WHERE network = ? AND first = ?")
+        .bind(network.id, right->first())
+        .run();
+  }
+  if (extends_left) {
+    Query(*database_, "UPDATE touched SET last = ? WHERE network = ? AND first = ?")
+        .bind(last, network.id, left->first())
+        .run();
+  } else {
+    Query(*database_, "INSERT INTO touched(network, first, last) VALUES(?, ?, ?)")
+        .bind(network.id, address, last)
+        .run();
+  }
+}
+
+std::optional<Address> Transaction::first_untouched(const Network& network,
+                                                    const IntervalSet& usable, Address from) {
+  std::optional<Address> candidate = usable.first_at_or_after(from);
+  while (candidate) {
+    const std::optional<Range> touched = touched_at_or_below(*database_, network, *candidate);
+    if (!touched || !touched->contains(*candidate)) {
+      return candidate;
+    }
+    const std::optional<Address> beyond = touched->last().next();
+    candidate = beyond ? usable.first_at_or_after(*beyond) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
+std::optional<Freed> Transaction::oldest_freed(const Network& network, Family family,
+                                               const IntervalSet& usable,
+                                               const IntervalSet& passed_over) {
+  const auto family_number = static_cast<std::int64_t>(family);
+  std::optional<std::int64_t> known;  // fingerprint, once `skipped` was asked
+  std::int64_t unusable_up_to = 0;    // every row up to here is not usable
+  bool only_unusable = true;
+  int steps = 0;
+  std::optional<Freed> found;
+  for (bool again = true; again && !found;) {
+    again = false;
+    Query row(
+        *database_,
+        "SELECT address, position FROM freed WHERE network = ? AND family = ? AND position > ?"
+        " ORDER BY position");
+    row.bind(network.id, family_number, unusable_up_to);
+    while (row.next()) {
+      const Address address = row.address();
+      const std::int64_t position = row.integer();
+      if (usable.contains(address)) {
+        only_unusable = false;
+        if (!passed_over.contains(address)) {
+          found = freed_at(network, address);
+          break;
+        }
+      } else if (only_unusable) {
+        unusable_up_to = position;
+        if (++steps == kFewSteps && !known) {
+          known = fingerprint(usable);
+          Query skip(
+              *database_,
+              "SELECT position FROM skipped WHERE network = ? AND family = ? AND fingerprint = ?");
+          if (skip.bind(network.id, family_number, *known).next()) {
+            unusable_up_to = std::max(unusable_up_to, skip.integer());
+            steps = 0;
+            again = true;
+            break;
+          }
+        }
+      }
+    }
+  }
+  if (known && steps >= kFewSteps) {
+    Query(*database_,
+          "INSERT INTO skipped(network, family, fingerprint, position) VALUES(?, ?, ?, ?)"
+          " ON CONFLICT DO UPDATE SET position = excluded.position")
+        .bind(network.id, family_number, *known, unusable_up_to)
+        .run();
+    // Ranges are edited now and then; a handful of sets is all that is worth remembering: this one,
+    // and those that spare the longest walk.
+    Query(*database_,
+          "DELETE FROM skipped WHERE network = ?1 AND family = ?2 AND fingerprint <> ?3"
+          " AND fingerprint NOT IN"
+          " (SELECT fingerprint FROM skipped WHERE network = ?1 AND family = ?2"
+          "  ORDER BY position DESC LIMIT 32)")
+        .bind(network.id, family_number, *known)
+        .run();
+  }
+  return found;
+}
+
+namespace {
+
+Freed read_freed(Query& row) {
+  return {.address = row.address(),
+          .position = row.integer(),
+          .at = to_time(row.integer()),
+          .since_boot = Milliseconds(row.integer()),
+          .boot_id = row.text()};
+}
+
+}  // namespace
+
+std::optional<Freed> Transaction::freed_at(const Network& network, Address address) {
+  Query row(*database_,
+            "SELECT address, position, at, since_boot, boot FROM freed WHERE network = ? AND "
+            "address = ?");
+  if (!row.bind(network.id, address).next()) {
+    return std::nullopt;
+  }
+  return read_freed(row);
+}
+
+std::size_t Transaction::freed_count(const Network& network) {
+  Query row(*database_, "SELECT count(*) FROM freed WHERE network = ?");
+  row.bind(network.id).next();
+  return static_cast<std::size_t>(row.integer());
+}
+
+Usage Transaction::usage(const Network& network, const IntervalSet& usable) {
+  Usage usage;
+  for (const Range& range : usable.ranges()) {
+    Query leased(*database_,
+                 "SELECT count(*) FROM lease WHERE network = ? AND address BETWEEN ? AND ?");
+    leased.bind(network.id, range.first(), range.last()).next();
+    usage.leased += static_cast<std::uint64_t>(leased.integer());
+    Query free(*database_,
+               "SELECT count(*) FROM freed WHERE network = ? AND address BETWEEN ? AND ?");
+    free.bind(network.id, range.first(), range.last()).next();
+    usage.freed += static_cast<std::uint64_t>(free.integer());
+  }
+  // What is touched is leased or freed, never anything else.
+  usage.untouched = usable.size() - usage.leased - usage.freed;
+  return usage;
+}
+
+std::vector<Freed> Transaction::freed(const Network& network, const IntervalSet& usable) {
+  std::vector<Freed> found;
+  Query rows(*database_,
+             "SELECT address, position, at, since_boot, boot FROM freed WHERE network = ? ORDER BY "
+             "position");
+  rows.bind(network.id);
+  while (rows.next()) {
+    Freed freed = read_freed(rows);
+    if (usable.contains(freed.address)) {
+      found.push_back(std::move(freed));
+    }
+  }
+  return found;
+}
+
+std::vector<Source> Transaction::sources(const Network& network) {
+  std::vector<Source> sources;
+  Query rows(*database_, "SELECT folder, stamp FROM source WHERE network = ? ORDER BY folder");
+  rows.bind(network.id);
+  while (rows.next()) {
+    sources.push_back({.folder = rows.text(), .stamp = rows.text()});
+  }
+  return sources;
+}
+
+void Transaction::set_source(const Network& network, const Source& source) {
+  Query(*database_,
+        "INSERT INTO source(network, folder, stamp) VALUES(?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET stamp = excluded.stamp")
+      .bind(network.id, source.folder, source.stamp)
+      .run();
+}
+
+std::vector<AdoptedFile> Transaction::adopted(const Network& network, const std::string& folder) {
+  std::vector<AdoptedFile> files;
+  Query rows(*database_,
+             "SELECT address, container, ifname FROM adopted WHERE network = ? AND folder = ? "
+             "ORDER BY address");
+  rows.bind(network.id, folder);
+  while (rows.next()) {
+    files.push_back(
+        {.address = rows.address(), .container_id = rows.text(), .ifname = rows.text()});
+  }
+  return files;
+}
+
+void Transaction::set_adopted(const Network& network, const std::string& folder,
+                              const std::vector<AdoptedFile>& files) {
+  Query(*database_, "DELETE FROM adopted WHERE network = ? AND folder = ?")
+      .bind(network.id, folder)
+      .run();
+  for (const AdoptedFile& file : files) {
+    Query(*database_,
+          "INSERT INTO adopted(network, folder, address, container, ifname) VALUES(?, ?, ?, ?, ?)")
+        .bind(network.id, folder, file.address, file.container_id, file.ifname)
+        .run();
+  }
+}
+
+void Transaction::note_ended(const AttachmentKey& key) {
+  Query(*database_, "INSERT OR IGNORE INTO ended(network, container, ifname) VALUES(?, ?, ?)")
+      .bind(key.network, key.container_id, key.ifname)
+      .run();
+}
+
+bool Transaction::has_ended(const AttachmentKey& key) {
+  // An empty name on either side stands for any.
+  Query row(*database_,
+            "SELECT 1 FROM ended WHERE network IN (?1, '') AND container = ?2 AND (ifname = ?3 OR "
+            "?3 = '')");
+  return row.bind(key.network, key.container_id, key.ifname).next();
+}
+
+void Transaction::forget_ended(const std::string& network) {
+  Query(*database_, "DELETE FROM ended WHERE network = ?").bind(network).run();
+}
+
+void Transaction::verify() {
+  for (const Network& network : networks()) {
+    std::vector<Range> placed;
+    for (const Lease& lease : leases(network)) {
+      placed.push_back(Range::single(lease.address.address()));
+    }
+    Query freed(*database_, "SELECT address FROM freed WHERE network = ?");
+    freed.bind(network.id);
+    while (freed.next()) {
+      placed.push_back(Range::single(freed.address()));
+    }
+    std::vector<Range> touched;
+    Query rows(*database_, "SELECT first, last FROM touched WHERE network = ?");
+    rows.bind(network.id);
+    while (rows.next()) {
+      const Address first = rows.address();
+      touched.push_back(Range::make(first, rows.address()).value_or(Range::single(first)));
+    }
+    const std::size_t intervals = touched.size();
+    const std::size_t count = placed.size();
+    const IntervalSet all_placed(std::move(placed));
+    const IntervalSet all_touched(std::move(touched));
+    const auto demand = [&](bool holds, const char* what) {
+      if (!holds) {
+        throw Error(ErrorKind::kOther,
+                    "store " + database_->path() + ", network " + network.name + ": " + what);
+      }
+    };
+    demand(all_placed.size() == count, "an address is both leased and freed");
+    demand(all_placed == all_touched, "what is touched is not what is leased or freed");
+    demand(all_touched.ranges().size() == intervals, "touched intervals overlap or adjoin");
+  }
+}
+
+}  // namespace podlease::store
