@@ -2,11 +2,9 @@
 #define PODLEASE_CMD_COMMAND_H_
 
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "podlease/base/clock.h"
@@ -25,30 +23,20 @@ inline constexpr int kDone = 0;
 inline constexpr int kFailed = 1;
 inline constexpr int kTrouble = 2;  // done, and what was found needs attention
 
-// What all subcommands share: the options before or after the subcommand's name, and the machine.
-class Context {
- public:
-  // Adds --data-dir, --output and --lock-timeout to `app`.
-  void add_options(CLI::App& app);
-
-  [[nodiscard]] bool json() const { return output_ == "json"; }
-  // The stores to look at: the one of --data-dir, else every store ever used on this node.
-  [[nodiscard]] std::vector<std::filesystem::path> data_dirs() const;
-  [[nodiscard]] store::Store::Options store_options(const std::filesystem::path& data_dir) const;
-  [[nodiscard]] ipam::Leases leases(const std::filesystem::path& data_dir) const;
-  [[nodiscard]] Milliseconds lock_timeout() const;
-
+// What all subcommands share: the common options, and the machine.
+struct Context {
   host::LinuxHost host;
   SystemClock clock;
   Log log{clock};
   ipam::Places places;
-  // Set by the subcommand that was named; returns the exit status.
-  std::function<int()> run;
+  std::filesystem::path data_dir;  // empty: every store ever used on this node
+  Milliseconds lock_timeout{30'000};
+  bool json = false;  // for programs; tables are for people
 
- private:
-  std::filesystem::path data_dir_;
-  std::string output_ = "table";
-  std::string lock_timeout_ = "30s";
+  // The stores to look at.
+  [[nodiscard]] std::vector<std::filesystem::path> data_dirs() const;
+  [[nodiscard]] store::Store::Options store_options(const std::filesystem::path& folder) const;
+  [[nodiscard]] ipam::Leases leases(const std::filesystem::path& folder) const;
 };
 
 struct StoredLease {
@@ -69,14 +57,42 @@ struct StoredLease {
 
 void print(const Json& document);
 
-// Each adds its subcommand to `app`.
-void add_explain(CLI::App& app, Context& context);
-void add_export(CLI::App& app, Context& context);
-void add_list(CLI::App& app, Context& context);
-void add_release(CLI::App& app, Context& context);
-void add_show(CLI::App& app, Context& context);
-void add_status(CLI::App& app, Context& context);
-void add_version(CLI::App& app, Context& context);
+// The subcommands, one source file each. Each returns the exit status, or throws Error.
+
+struct ExplainOptions {
+  std::string container_id = "explain";
+  std::string ifname = "eth0";
+  std::string netns;
+  std::string args;  // as CNI_ARGS
+};
+[[nodiscard]] int explain(const Context& context, const ExplainOptions& options);
+
+struct ExportOptions {
+  bool host_local = false;
+  std::string network;         // empty: the only one
+  std::filesystem::path root;  // host-local's dataDir; empty: its default
+  bool dry_run = false;
+};
+[[nodiscard]] int export_leases(const Context& context, const ExportOptions& options);
+
+struct ListOptions {
+  std::string network;     // empty: all
+  std::string name_space;  // empty: all
+};
+[[nodiscard]] int list(const Context& context, const ListOptions& options);
+
+struct ReleaseOptions {
+  std::string word;  // as find_leases takes it
+  bool force = false;
+  bool dry_run = false;
+};
+[[nodiscard]] int release(const Context& context, const ReleaseOptions& options);
+
+[[nodiscard]] int show(const Context& context, const std::string& word);
+
+[[nodiscard]] int status(const Context& context);
+
+[[nodiscard]] int version(const Context& context);
 
 }  // namespace podlease::cmd
 

@@ -2,30 +2,14 @@
 #include <iostream>
 
 #include "command.h"
-#include "podlease/base/duration.h"
-#include "podlease/base/error.h"
-#include "podlease/base/text.h"
 #include "podlease/config/net_conf.h"
 #include "podlease/store/registry.h"
 
 namespace podlease::cmd {
 
-void Context::add_options(CLI::App& app) {
-  app.add_option("--data-dir", data_dir_,
-                 "Folder of the store (default: every store ever used on this node)");
-  app.add_option("-o,--output", output_, "table, for people, or json, for programs")
-      ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str();
-  app.add_option("--lock-timeout", lock_timeout_, "Longest wait for a store's lock")
-      ->check([](const std::string& text) {
-        return parse_duration(text) ? "" : in_quotes(text) + " is not a duration, such as 30s";
-      })
-      ->capture_default_str();
-}
-
 std::vector<std::filesystem::path> Context::data_dirs() const {
-  if (!data_dir_.empty()) {
-    return {data_dir_};
+  if (!data_dir.empty()) {
+    return {data_dir};
   }
   std::vector<std::filesystem::path> folders = store::Registry(places.registry).folders();
   const std::filesystem::path usual(config::kDefaultDataDir);
@@ -35,16 +19,12 @@ std::vector<std::filesystem::path> Context::data_dirs() const {
   return folders;
 }
 
-Milliseconds Context::lock_timeout() const {
-  return *parse_duration(lock_timeout_);
+store::Store::Options Context::store_options(const std::filesystem::path& folder) const {
+  return {.folder = folder, .registry = places.registry, .lock_timeout = lock_timeout};
 }
 
-store::Store::Options Context::store_options(const std::filesystem::path& data_dir) const {
-  return {.folder = data_dir, .registry = places.registry, .lock_timeout = lock_timeout()};
-}
-
-ipam::Leases Context::leases(const std::filesystem::path& data_dir) const {
-  return {host, clock, log, places, data_dir, lock_timeout()};
+ipam::Leases Context::leases(const std::filesystem::path& folder) const {
+  return {host, clock, log, places, folder, lock_timeout};
 }
 
 std::vector<StoredLease> read_leases(const Context& context) {

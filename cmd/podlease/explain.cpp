@@ -1,6 +1,5 @@
 #include <cstdlib>
 #include <iostream>
-#include <memory>
 
 #include "command.h"
 #include "podlease/base/duration.h"
@@ -16,13 +15,6 @@ namespace podlease::cmd {
 namespace {
 
 constexpr std::size_t kLargestInput = 16 << 20;
-
-struct Options {
-  std::string container_id = "explain";
-  std::string ifname = "eth0";
-  std::string netns;
-  std::string args;
-};
 
 const char* why(ipam::Reason reason) {
   switch (reason) {
@@ -77,7 +69,9 @@ void print_set(const Json& set, std::size_t index) {
   }
 }
 
-int explain(const Context& context, const Options& options) {
+}  // namespace
+
+int explain(const Context& context, const ExplainOptions& options) {
   const config::Document document = config::Document::parse(read_all(STDIN_FILENO, kLargestInput));
   const cni::Args args = cni::parse_args(options.args);
   const config::NetConf conf = document.net_conf(args.ip);
@@ -85,7 +79,7 @@ int explain(const Context& context, const Options& options) {
   const pools::Offer offer = source.offer();
   const std::filesystem::path& data_dir = conf.essentials.data_dir;
   const ipam::Leases leases(context.host, context.clock, context.log, context.places, data_dir,
-                            context.lock_timeout());
+                            context.lock_timeout);
 
   Json report{{"network", conf.essentials.name}, {"source", offer.source},
               {"dataDir", data_dir.string()},    {"cooldown", format_duration(conf.cooldown)},
@@ -119,7 +113,7 @@ int explain(const Context& context, const Options& options) {
     status = kFailed;
   }
 
-  if (context.json()) {
+  if (context.json) {
     print(report);
     return status;
   }
@@ -145,25 +139,6 @@ int explain(const Context& context, const Options& options) {
               << report["error"]["details"].get<std::string>() << '\n';
   }
   return status;
-}
-
-}  // namespace
-
-void add_explain(CLI::App& app, Context& context) {
-  CLI::App* const command =
-      app.add_subcommand("explain", "Say which address an ADD would get, and why; changes nothing");
-  command->footer(
-      "Reads the network configuration a runtime would send from standard input.\n"
-      "Example: podlease explain < /etc/cni/net.d/10-podnet.conf");
-  const auto options = std::make_shared<Options>();
-  command->add_option("--container-id", options->container_id, "As CNI_CONTAINERID")
-      ->capture_default_str();
-  command->add_option("--ifname", options->ifname, "As CNI_IFNAME")->capture_default_str();
-  command->add_option("--netns", options->netns, "As CNI_NETNS");
-  command->add_option("--args", options->args, "As CNI_ARGS, e.g. \"IP=10.1.0.9\"");
-  command->callback([&context, options] {
-    context.run = [&context, options] { return explain(context, *options); };
-  });
 }
 
 }  // namespace podlease::cmd

@@ -1,18 +1,10 @@
 #include <iostream>
-#include <memory>
 
 #include "command.h"
 #include "podlease/base/error.h"
 
 namespace podlease::cmd {
 namespace {
-
-struct Options {
-  bool host_local = false;
-  std::string network;
-  std::filesystem::path root;
-  bool dry_run = false;
-};
 
 // The store that has the network, and its name if it is the only one.
 std::pair<std::filesystem::path, std::string> find_network(const Context& context,
@@ -41,7 +33,9 @@ std::pair<std::filesystem::path, std::string> find_network(const Context& contex
   return found.front();
 }
 
-int run_export(const Context& context, const Options& options) {
+}  // namespace
+
+int export_leases(const Context& context, const ExportOptions& options) {
   if (!options.host_local) {
     throw Error(ErrorKind::kOther, "say in which format: --host-local");
   }
@@ -50,7 +44,7 @@ int run_export(const Context& context, const Options& options) {
       options.root.empty() ? context.places.host_local : options.root;
   const host::HostLocalState state =
       context.leases(data_dir).export_to_host_local(network, root, options.dry_run);
-  if (context.json()) {
+  if (context.json) {
     Json document{
         {"network", network}, {"folder", (root / network).string()}, {"written", !options.dry_run}};
     document["files"] = Json::array();
@@ -70,22 +64,6 @@ int run_export(const Context& context, const Options& options) {
                  "meanwhile: podlease keeps the folder in step.\n";
   }
   return kDone;
-}
-
-}  // namespace
-
-void add_export(CLI::App& app, Context& context) {
-  CLI::App* const command = app.add_subcommand(
-      "export", "Write the leases where another plugin finds them: the way back to host-local");
-  const auto options = std::make_shared<Options>();
-  command->add_flag("--host-local", options->host_local, "In host-local's format");
-  command->add_option("--network", options->network, "The network (default: the only one)");
-  command->add_option("--to", options->root,
-                      "host-local's dataDir (default: /var/lib/cni/networks)");
-  command->add_flag("--dry-run", options->dry_run, "Only say what would be written");
-  command->callback([&context, options] {
-    context.run = [&context, options] { return run_export(context, *options); };
-  });
 }
 
 }  // namespace podlease::cmd

@@ -1,5 +1,4 @@
 #include <iostream>
-#include <memory>
 
 #include "command.h"
 #include "podlease/base/duration.h"
@@ -8,21 +7,18 @@
 namespace podlease::cmd {
 namespace {
 
-struct Options {
-  std::string network;
-  std::string name_space;
-};
-
-bool is_wanted(const store::Lease& lease, const Options& options) {
+bool is_wanted(const store::Lease& lease, const ListOptions& options) {
   return (options.network.empty() || lease.key.network == options.network) &&
          (options.name_space.empty() || lease.pod.name_space == options.name_space);
 }
 
-int list(const Context& context, const Options& options) {
+}  // namespace
+
+int list(const Context& context, const ListOptions& options) {
   std::vector<StoredLease> leases = read_leases(context);
   std::erase_if(leases,
                 [&](const StoredLease& stored) { return !is_wanted(stored.lease, options); });
-  if (context.json()) {
+  if (context.json) {
     Json document = Json::array();
     for (const StoredLease& stored : leases) {
       document.push_back(to_json(stored));
@@ -43,19 +39,6 @@ int list(const Context& context, const Options& options) {
   }
   table.print();
   return kDone;
-}
-
-}  // namespace
-
-void add_list(CLI::App& app, Context& context) {
-  CLI::App* const command = app.add_subcommand("list", "List the leases of this node");
-  const auto options = std::make_shared<Options>();
-  command->add_option("--network", options->network, "Only this network");
-  command->add_option("-n,--namespace", options->name_space,
-                      "Only pods of this Kubernetes namespace");
-  command->callback([&context, options] {
-    context.run = [&context, options] { return list(context, *options); };
-  });
 }
 
 }  // namespace podlease::cmd

@@ -1,19 +1,11 @@
 #include <iostream>
-#include <memory>
 
 #include "command.h"
 #include "podlease/base/error.h"
 
 namespace podlease::cmd {
-namespace {
 
-struct Options {
-  std::string word;
-  bool force = false;
-  bool dry_run = false;
-};
-
-int release(const Context& context, const Options& options) {
+int release(const Context& context, const ReleaseOptions& options) {
   const std::vector<StoredLease> leases = find_leases(context, options.word);
   if (leases.empty()) {
     throw Error(ErrorKind::kOther, options.word + " is leased to nobody");
@@ -29,7 +21,7 @@ int release(const Context& context, const Options& options) {
   Json document = Json::array();
   for (const StoredLease& stored : leases) {
     const bool ended = options.dry_run || context.leases(stored.data_dir).end(stored.lease);
-    if (context.json()) {
+    if (context.json) {
       document.push_back(to_json(stored));
       document.back()["released"] = ended && !options.dry_run;
     } else {
@@ -42,27 +34,10 @@ int release(const Context& context, const Options& options) {
                 << '\n';
     }
   }
-  if (context.json()) {
+  if (context.json) {
     print(document);
   }
   return kDone;
-}
-
-}  // namespace
-
-void add_release(CLI::App& app, Context& context) {
-  CLI::App* const command =
-      app.add_subcommand("release", "End leases whose pods are gone for good");
-  const auto options = std::make_shared<Options>();
-  command
-      ->add_option("ADDRESS|POD|ID", options->word,
-                   "An address, a pod (NAME or NAMESPACE/NAME), or the beginning of a container id")
-      ->required();
-  command->add_flag("--force", options->force, "Also where the network namespace is alive");
-  command->add_flag("--dry-run", options->dry_run, "Only say what would be released");
-  command->callback([&context, options] {
-    context.run = [&context, options] { return release(context, *options); };
-  });
 }
 
 }  // namespace podlease::cmd

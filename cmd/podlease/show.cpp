@@ -1,5 +1,4 @@
 #include <iostream>
-#include <memory>
 
 #include "command.h"
 #include "podlease/base/error.h"
@@ -52,6 +51,8 @@ Json describe_free(const Context& context, net::Address address) {
   return found;
 }
 
+}  // namespace
+
 int show(const Context& context, const std::string& word) {
   const std::vector<StoredLease> leases = find_leases(context, word);
   Json free = Json::array();
@@ -64,7 +65,7 @@ int show(const Context& context, const std::string& word) {
         ErrorKind::kOther, word + " is leased to nobody and never was",
         "give an address, a pod as NAME or NAMESPACE/NAME, or the beginning of a container id");
   }
-  if (context.json()) {
+  if (context.json) {
     for (const StoredLease& stored : leases) {
       free.push_back(to_json(stored));
     }
@@ -79,20 +80,6 @@ int show(const Context& context, const std::string& word) {
               << " since " << address["freed"].get<std::string>() << '\n';
   }
   return kDone;
-}
-
-}  // namespace
-
-void add_show(CLI::App& app, Context& context) {
-  CLI::App* const command =
-      app.add_subcommand("show", "Show who has an address, or what a pod has");
-  const auto word = std::make_shared<std::string>();
-  command
-      ->add_option("ADDRESS|POD|ID", *word,
-                   "An address, a pod (NAME or NAMESPACE/NAME), or the beginning of a container id")
-      ->required();
-  command->callback(
-      [&context, word] { context.run = [&context, word] { return show(context, *word); }; });
 }
 
 }  // namespace podlease::cmd

@@ -51,6 +51,8 @@ std::vector<Summary> summarise(const Context& context, const std::filesystem::pa
   return summaries;
 }
 
+}  // namespace
+
 int status(const Context& context) {
   Json document = Json::array();
   int exit_status = kDone;
@@ -74,7 +76,7 @@ int status(const Context& context) {
     }
     document.push_back(std::move(entry));
   }
-  if (context.json()) {
+  if (context.json) {
     print(document);
     return exit_status;
   }
@@ -101,19 +103,6 @@ int status(const Context& context) {
     table.print();
   }
   return exit_status;
-}
-
-}  // namespace
-
-void add_status(CLI::App& app, Context& context) {
-  CLI::App* const command =
-      app.add_subcommand("status", "Show each store and network of this node in a line");
-  command->footer(
-      "LEASED addresses are held; of those, ALIVE ones have a network namespace that was seen now, "
-      "and\n"
-      "ADOPTED ones came from host-local. FREED addresses were leased once and are free.\n"
-      "How full a range is depends on the configuration: podlease explain < configuration.json");
-  command->callback([&context] { context.run = [&context] { return status(context); }; });
 }
 
 }  // namespace podlease::cmd

@@ -6,11 +6,10 @@
 #include "podlease/base/text.h"
 
 namespace podlease::cmd {
-namespace {
 
 int version(const Context& context) {
   const std::string schema = store::Store::in_memory().schema_version();
-  if (context.json()) {
+  if (context.json) {
     print({{"version", PODLEASE_VERSION},
            {"storeSchema", schema},
            {"cniVersions", cni::Version::kSpoken}});
@@ -20,13 +19,6 @@ int version(const Context& context) {
   std::cout << "podlease " << PODLEASE_VERSION << "\nstore schema " << schema << "\nCNI "
             << join(spoken, ", ") << '\n';
   return kDone;
-}
-
-}  // namespace
-
-void add_version(CLI::App& app, Context& context) {
-  app.add_subcommand("version", "Show the versions of podlease, its store and CNI")
-      ->callback([&context] { context.run = [&context] { return version(context); }; });
 }
 
 }  // namespace podlease::cmd

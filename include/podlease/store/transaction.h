@@ -86,6 +86,9 @@ class Transaction {
   void set_hints(Network& network, std::vector<net::Address> hints);
   void set_handover(Network& network, Handover handover);
 
+  // Reports whether the attachment holds anything: `leases_of` at a fraction of its cost.
+  [[nodiscard]] bool has_leases(const Network& network, const std::string& container_id,
+                                const std::string& ifname);
   // Leases of one attachment, in range-set order. A lease with an empty ifname belongs to any.
   [[nodiscard]] std::vector<Lease> leases_of(const Network& network,
                                              const std::string& container_id,

@@ -1,0 +1,157 @@
+#include "command_line.h"
+
+#include <functional>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include "command.h"
+#include "podlease/base/duration.h"
+#include "podlease/base/error.h"
+#include "podlease/base/text.h"
+
+// The only file that sees CLI11: each one that does adds to the start of every process, pods' too.
+namespace podlease::cmd {
+namespace {
+
+constexpr const char* kAbout = R"(podlease leases IP addresses to pods.
+
+With CNI_COMMAND set it is a CNI IPAM plugin, started by the container runtime: put
+"ipam": {"type": "podlease", ...} into a network configuration. Without, it shows and mends
+what was leased on this node.)";
+
+constexpr const char* kFooter =
+    R"(Exit status: 0 done, 1 failed, 2 done and something needs attention.
+Debug an attachment by hand: podlease explain < configuration.json)";
+
+constexpr const char* kWord =
+    "An address, a pod (NAME or NAMESPACE/NAME), or the beginning of a container id";
+
+// A subcommand's options, and what to do once all arguments are known.
+struct Parsed {
+  Context context;
+  ExplainOptions explain;
+  ExportOptions exports;
+  ListOptions list;
+  ReleaseOptions release;
+  std::string shown;
+  std::function<int()> run;
+};
+
+void add_common_options(CLI::App& app, Context& context) {
+  app.add_option("--data-dir", context.data_dir,
+                 "Folder of the store (default: every store ever used on this node)");
+  app.add_option_function<std::string>(
+         "-o,--output", [&context](const std::string& format) { context.json = format == "json"; },
+         "table, for people, or json, for programs (default: table)")
+      ->check(CLI::IsMember({"table", "json"}));
+  app.add_option_function<std::string>(
+      "--lock-timeout",
+      [&context](const std::string& text) {
+        const std::optional<Milliseconds> duration = parse_duration(text);
+        if (!duration) {
+          throw CLI::ValidationError("--lock-timeout",
+                                     in_quotes(text) + " is not a duration, such as 30s");
+        }
+        context.lock_timeout = *duration;
+      },
+      "Longest wait for a store's lock (default: 30s)");
+}
+
+void add_looking_commands(CLI::App& app, Parsed& parsed) {
+  CLI::App* const list_command = app.add_subcommand("list", "List the leases of this node");
+  list_command->add_option("--network", parsed.list.network, "Only this network");
+  list_command->add_option("-n,--namespace", parsed.list.name_space,
+                           "Only pods of this Kubernetes namespace");
+  list_command->callback(
+      [&parsed] { parsed.run = [&parsed] { return list(parsed.context, parsed.list); }; });
+
+  CLI::App* const show_command =
+      app.add_subcommand("show", "Show who has an address, or what a pod has");
+  show_command->add_option("ADDRESS|POD|ID", parsed.shown, kWord)->required();
+  show_command->callback(
+      [&parsed] { parsed.run = [&parsed] { return show(parsed.context, parsed.shown); }; });
+
+  CLI::App* const status_command =
+      app.add_subcommand("status", "Show each store and network of this node in a line");
+  status_command->footer(
+      "LEASED addresses are held; of those, ALIVE ones have a network namespace that was seen now, "
+      "and\n"
+      "ADOPTED ones came from host-local. FREED addresses were leased once and are free.\n"
+      "How full a range is depends on the configuration: podlease explain < configuration.json");
+  status_command->callback(
+      [&parsed] { parsed.run = [&parsed] { return status(parsed.context); }; });
+
+  CLI::App* const explain_command =
+      app.add_subcommand("explain", "Say which address an ADD would get, and why; changes nothing");
+  explain_command->footer(
+      "Reads the network configuration that a runtime would send from standard input.\n"
+      "Example: podlease explain < /etc/cni/net.d/10-podnet.conf");
+  explain_command->add_option("--container-id", parsed.explain.container_id, "As CNI_CONTAINERID")
+      ->capture_default_str();
+  explain_command->add_option("--ifname", parsed.explain.ifname, "As CNI_IFNAME")
+      ->capture_default_str();
+  explain_command->add_option("--netns", parsed.explain.netns, "As CNI_NETNS");
+  explain_command->add_option("--args", parsed.explain.args, "As CNI_ARGS, e.g. \"IP=10.1.0.9\"");
+  explain_command->callback(
+      [&parsed] { parsed.run = [&parsed] { return explain(parsed.context, parsed.explain); }; });
+
+  app.add_subcommand("version", "Show the versions of podlease, its store and CNI")
+      ->callback([&parsed] { parsed.run = [&parsed] { return version(parsed.context); }; });
+}
+
+void add_changing_commands(CLI::App& app, Parsed& parsed) {
+  CLI::App* const release_command =
+      app.add_subcommand("release", "End leases whose pods are gone for good");
+  release_command->add_option("ADDRESS|POD|ID", parsed.release.word, kWord)->required();
+  release_command->add_flag("--force", parsed.release.force,
+                            "Also where the network namespace is alive");
+  release_command->add_flag("--dry-run", parsed.release.dry_run, "Only say what would be released");
+  release_command->callback(
+      [&parsed] { parsed.run = [&parsed] { return release(parsed.context, parsed.release); }; });
+
+  CLI::App* const export_command = app.add_subcommand(
+      "export", "Write the leases where another plugin finds them: the way back to host-local");
+  export_command->add_flag("--host-local", parsed.exports.host_local, "In host-local's format");
+  export_command->add_option("--network", parsed.exports.network,
+                             "The network (default: the only one)");
+  export_command->add_option("--to", parsed.exports.root,
+                             "host-local's dataDir (default: /var/lib/cni/networks)");
+  export_command->add_flag("--dry-run", parsed.exports.dry_run, "Only say what would be written");
+  export_command->callback([&parsed] {
+    parsed.run = [&parsed] { return export_leases(parsed.context, parsed.exports); };
+  });
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  Parsed parsed;
+  CLI::App app(kAbout, "podlease");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.fallthrough();
+  add_common_options(app, parsed.context);
+  add_looking_commands(app, parsed);
+  add_changing_commands(app, parsed);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kFailed;
+  }
+  try {
+    const int exit_status = parsed.run();
+    std::cout.flush();
+    return std::cout ? exit_status : kFailed;
+  } catch (const Error& error) {
+    std::cerr << "podlease: " << error.what() << '\n';
+    if (!error.details().empty()) {
+      std::cerr << "  " << error.details() << '\n';
+    }
+  } catch (const std::exception& exception) {
+    std::cerr << "podlease: " << exception.what() << '\n';
+  }
+  return kFailed;
+}
+
+}  // namespace podlease::cmd
