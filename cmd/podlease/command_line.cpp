@@ -22,7 +22,7 @@ what was leased on this node.)";
 
 constexpr const char* kFooter =
     R"(Exit status: 0 done, 1 failed, 2 done and something needs attention.
-Debug an attachment by hand: podlease explain < configuration.json)";
+Debug an attachment by hand: podlease explain < /etc/cni/net.d/10-podnet.conflist)";
 
 constexpr const char* kWord =
     "An address, a pod (NAME or NAMESPACE/NAME), or the beginning of a container id";
@@ -78,15 +78,17 @@ void add_looking_commands(CLI::App& app, Parsed& parsed) {
       "LEASED addresses are held; of those, ALIVE ones have a network namespace that was seen now, "
       "and\n"
       "ADOPTED ones came from host-local. FREED addresses were leased once and are free.\n"
-      "How full a range is depends on the configuration: podlease explain < configuration.json");
+      "How full a range is depends on the configuration: podlease explain < "
+      "/etc/cni/net.d/10-podnet.conflist");
   status_command->callback(
       [&parsed] { parsed.run = [&parsed] { return status(parsed.context); }; });
 
   CLI::App* const explain_command =
       app.add_subcommand("explain", "Say which address an ADD would get, and why; changes nothing");
   explain_command->footer(
-      "Reads the network configuration that a runtime would send from standard input.\n"
-      "Example: podlease explain < /etc/cni/net.d/10-podnet.conf");
+      "Reads the network configuration that a runtime would send, or a configuration list, from "
+      "standard\n"
+      "input. Example: podlease explain < /etc/cni/net.d/10-podnet.conflist");
   explain_command->add_option("--container-id", parsed.explain.container_id, "As CNI_CONTAINERID")
       ->capture_default_str();
   explain_command->add_option("--ifname", parsed.explain.ifname, "As CNI_IFNAME")

@@ -72,7 +72,8 @@ void print_set(const Json& set, std::size_t index) {
 }  // namespace
 
 int explain(const Context& context, const ExplainOptions& options) {
-  const config::Document document = config::Document::parse(read_all(STDIN_FILENO, kLargestInput));
+  const config::Document document =
+      config::Document::parse_file(read_all(STDIN_FILENO, kLargestInput));
   const cni::Args args = cni::parse_args(options.args);
   const config::NetConf conf = document.net_conf(args.ip);
   const pools::StaticSource source(conf);

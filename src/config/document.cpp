@@ -50,8 +50,19 @@ Milliseconds read_duration(const Value& value, Milliseconds otherwise) {
   return *duration;
 }
 
+// The kernel would take what stands before a NUL for the whole path, and a line break would cut a
+// message or the list of stores in two.
+std::filesystem::path read_path(const Value& value) {
+  const std::string text = value.string().value_or("");
+  if (std::any_of(text.begin(), text.end(),
+                  [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; })) {
+    throw value.error("holds a control character");
+  }
+  return text;
+}
+
 std::filesystem::path read_absolute_path(const Value& value) {
-  std::filesystem::path path = value.string().value_or("");
+  std::filesystem::path path = read_path(value);
   if (!path.empty() && !path.is_absolute()) {
     throw value.error("is not an absolute path");
   }
@@ -355,6 +366,28 @@ Document Document::parse(std::string_view text) {
   return Document(std::move(impl));
 }
 
+Document Document::parse_file(std::string_view text) {
+  Document document = parse(text);
+  const Value root = document.impl_->root();
+  const Value plugins = root.member("plugins");
+  if (!plugins.present()) {
+    return document;
+  }
+  for (const Value& plugin : plugins.list()) {
+    if (plugin.member("ipam").member("type").string() == "podlease") {
+      Json json = plugin.json();
+      for (const char* const key : {"cniVersion", "name"}) {
+        if (const std::optional<std::string> value = root.member(key).string()) {
+          json[key] = *value;
+        }
+      }
+      document.impl_->json = std::move(json);
+      return document;
+    }
+  }
+  throw plugins.error("holds no plugin whose ipam.type is podlease");
+}
+
 Essentials Document::essentials() const {
   const Value root = impl_->root();
   Essentials essentials;
@@ -408,7 +441,7 @@ NetConf Document::net_conf(std::string_view args_ip) const {
   conf.exclude = read_exclude(ipam.member("exclude"));
   conf.cooldown = read_duration(ipam.member("cooldown"), conf.cooldown);
   conf.routes = read_routes(ipam.member("routes"));
-  conf.resolv_conf = ipam.member("resolvConf").string().value_or("");
+  conf.resolv_conf = read_path(ipam.member("resolvConf"));
   conf.status_fails_when_exhausted =
       ipam.member("statusFailsWhenExhausted").boolean().value_or(false);
   conf.requested = read_all_requested(root, args_ip);

@@ -26,6 +26,9 @@ class Value {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] bool present() const { return json_ != nullptr; }
 
+  // Must be present.
+  [[nodiscard]] const Json& json() const { return *json_; }
+
   // Each throws kConfig if something else stands here.
   [[nodiscard]] std::optional<std::string> string() const;
   [[nodiscard]] std::optional<bool> boolean() const;

@@ -85,6 +85,10 @@ class Document {
   // Throws kDecode for what is not a JSON object, naming the byte.
   [[nodiscard]] static Document parse(std::string_view text);
 
+  // The same for what stands in /etc/cni/net.d: of a configuration list, the plugin whose ipam.type
+  // is podlease, with name and cniVersion put in as libcni does. Throws kConfig if none is.
+  [[nodiscard]] static Document parse_file(std::string_view text);
+
   Document(Document&&) noexcept;
   Document& operator=(Document&&) noexcept;
   ~Document();
