@@ -17,6 +17,9 @@ using net::Family;
 
 // As deep as Go's decoder goes.
 constexpr int kDeepest = 10'000;
+// Of one object. Keys are kept in order and looked for one by one, so that many more would be a
+// standstill.
+constexpr std::size_t kMostKeys = 10'000;
 
 constexpr std::array<std::string_view, 19> kIpamKeys{"type",
                                                      "mode",
@@ -37,6 +40,11 @@ constexpr std::array<std::string_view, 19> kIpamKeys{"type",
                                                      "log",
                                                      "lockTimeout",
                                                      "statusFailsWhenExhausted"};
+
+constexpr std::array<std::string_view, 2> kLogKeys{"file", "level"};
+
+constexpr std::array<std::string_view, 5> kKubernetesKeys{"kubeconfig", "nodeName", "timeout",
+                                                          "refresh", "sources"};
 
 Milliseconds read_duration(const Value& value, Milliseconds otherwise) {
   const std::optional<std::string> text = value.string();
@@ -89,7 +97,10 @@ net::IntervalSet read_exclude(const Value& value) {
     if (!range) {
       throw element.error("is not an address, a prefix or a FIRST-LAST range");
     }
-    ranges.push_back(*range);
+    // A v4-mapped spelling would otherwise exclude nothing. Not both mapped: a wide IPv6 range.
+    const bool mapped = range->first().is_v4_mapped() && range->last().is_v4_mapped();
+    ranges.push_back(mapped ? *net::Range::make(range->first().unmapped(), range->last().unmapped())
+                            : *range);
   }
   return net::IntervalSet(std::move(ranges));
 }
@@ -100,7 +111,11 @@ Address read_requested(const Value& value) {
   if (!text) {
     throw value.error("is null");
   }
-  return read_address(value, std::string_view(*text).substr(0, text->find('/')));
+  const std::size_t slash = text->find('/');
+  if (slash != std::string::npos && !net::Prefix::parse(*text)) {
+    throw value.error("is neither an IP address nor one with a prefix length");
+  }
+  return read_address(value, std::string_view(*text).substr(0, slash));
 }
 
 PrefixMode read_prefix(const Value& value) {
@@ -145,6 +160,10 @@ std::vector<RangeSet> choose_families(const Value& value, std::vector<RangeSet> 
       throw element.error("is neither ipv4 nor ipv6");
     }
     const Family family = text == "ipv4" ? Family::kIpv4 : Family::kIpv6;
+    if (std::any_of(chosen.begin(), chosen.end(),
+                    [&](const RangeSet& set) { return set.family() == family; })) {
+      throw element.error("is there twice");
+    }
     const std::size_t before = chosen.size();
     std::copy_if(sets.begin(), sets.end(), std::back_inserter(chosen),
                  [&](const RangeSet& set) { return set.family() == family; });
@@ -158,6 +177,19 @@ std::vector<RangeSet> choose_families(const Value& value, std::vector<RangeSet> 
   return chosen;
 }
 
+// The IPv4 prefix that an IPv4 prefix in IPv6 spelling means.
+net::Prefix unmapped(const Value& value, const net::Prefix& prefix) {
+  constexpr int kMappedBits = 96;
+  if (!prefix.address().is_v4_mapped()) {
+    return prefix;
+  }
+  const auto v4 = net::Prefix::make(prefix.address().unmapped(), prefix.length() - kMappedBits);
+  if (!v4) {
+    throw value.error("is an IPv4 address in IPv6 spelling with an IPv6 prefix length");
+  }
+  return *v4;
+}
+
 std::vector<net::Route> read_routes(const Value& list) {
   std::vector<net::Route> routes;
   for (const Value& value : list.list()) {
@@ -168,7 +200,7 @@ std::vector<net::Route> read_routes(const Value& list) {
       throw destination_value.error(
           destination_value.present() ? "is not a destination, such as 0.0.0.0/0" : "is missing");
     }
-    net::Route route{.destination = *destination};
+    net::Route route{.destination = unmapped(destination_value, *destination)};
     const Value gateway = value.member("gw");
     const std::string gateway_text = gateway.string().value_or("");
     if (!gateway_text.empty()) {
@@ -271,6 +303,10 @@ void check_main_plugin(const Value& root, const std::vector<RangeSet>& sets,
     return;
   }
   for (const RangeSet& set : sets) {
+    const RangeSet& first_of_family =
+        *std::find_if(sets.begin(), sets.end(),
+                      [&](const RangeSet& other) { return other.family() == set.family(); });
+    const AddressRange& first = first_of_family.ranges.front();
     for (const AddressRange& range : set.ranges) {
       if (!range.gateway) {
         throw Error(
@@ -281,8 +317,8 @@ void check_main_plugin(const Value& root, const std::vector<RangeSet>& sets,
             "give " + range.path + ".gateway" +
                 (type == "ptp" ? "" : ", or set isGateway and isDefaultGateway to false"));
       }
-      if (bridge_gateway && range.subnet != set.ranges.front().subnet) {
-        warnings.push_back(range.path + " is another subnet than " + set.ranges.front().path +
+      if (bridge_gateway && range.subnet != first.subnet) {
+        warnings.push_back(range.path + " is another subnet than " + first.path +
                            ": bridge with isGateway refuses the second subnet of a family");
       }
     }
@@ -309,6 +345,34 @@ void judge_all_keys(const Value& ipam, std::vector<std::string>& warnings) {
       judge_keys(range, kRangeKeys, warnings);
     }
   }
+  judge_keys(ipam.member("log"), kLogKeys, warnings);
+  judge_keys(ipam.member("kubernetes"), kKubernetesKeys, warnings);
+}
+
+// Before the text is parsed: a parser callback could count too, but makes nlohmann's parser walk a
+// list again after each of its elements.
+bool is_too_deep(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') {
+        ++i;
+      } else if (c == '"') {
+        in_string = false;
+      }
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kDeepest) {
+        return true;
+      }
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
 }
 
 std::string read_network_name(const Value& value) {
@@ -342,15 +406,16 @@ Document Document::parse(std::string_view text) {
   if (trimmed(text).empty()) {
     throw Error(ErrorKind::kDecode, "no network configuration on standard input");
   }
-  const auto limit_depth = [](int depth, Json::parse_event_t /*event*/, Json& /*parsed*/) {
-    if (depth > kDeepest) {
-      throw Error(ErrorKind::kDecode, "the network configuration is nested too deeply");
-    }
-    return true;
-  };
+  // The parser would take it for the end, whatever follows.
+  if (text.find('\0') != std::string_view::npos) {
+    throw Error(ErrorKind::kDecode, "the network configuration holds a NUL byte");
+  }
+  if (is_too_deep(text)) {
+    throw Error(ErrorKind::kDecode, "the network configuration is nested too deeply");
+  }
   auto impl = std::make_unique<Impl>();
   try {
-    impl->json = Json::parse(text, limit_depth);
+    impl->json = Json::parse(text);
   } catch (const Json::exception& exception) {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: …": the words after the
     // tag are for people.
@@ -430,6 +495,7 @@ NetConf Document::net_conf(std::string_view args_ip) const {
   }
   NetConf conf{.essentials = essentials()};
   judge_all_keys(ipam, conf.warnings);
+  static_cast<void>(ipam.member("type").string());  // that it is one
   check_mode(ipam.member("mode"));
   const PrefixMode prefix = read_prefix(ipam.member("prefix"));
   conf.range_sets = choose_families(
@@ -471,13 +537,17 @@ std::optional<std::vector<net::Address>> Document::previous_addresses() const {
 ValidAttachments Document::valid_attachments() const {
   ValidAttachments valid;
   const std::string network = impl_->root().member("name").string().value_or("");
+  const auto& members = impl_->json.get_ref<const Json::object_t&>();
   for (const char* const key : {"cni.dev/valid-attachments", "cni.dev/attachments"}) {
-    const auto found = impl_->json.find(key);
-    if (found == impl_->json.end()) {
+    // Not Value::member: null is not the same as absent here.
+    const auto found = std::find_if(members.begin(), members.end(), [&](const auto& member) {
+      return equals_ignoring_case(member.first, key);
+    });
+    if (found == members.end()) {
       continue;
     }
     valid.given = true;
-    for (const Value& element : Value(&*found, key).list()) {
+    for (const Value& element : Value(&found->second, key).list()) {
       const Value container_id = element.member("containerID");
       const Value ifname = element.member("ifname");
       AttachmentKey attachment{.network = network,

@@ -182,6 +182,7 @@ std::vector<RangeSet> read_range_sets(const Value& ipam, const Value& runtime_ra
   // Runtimes repeat in runtimeConfig what the configuration already says; within one source it is a
   // mistake.
   const auto add_source = [&](std::vector<RangeSet> source) {
+    refuse_overlaps(source);
     const std::size_t before = sets.size();
     for (RangeSet& set : source) {
       if (std::none_of(sets.begin(), sets.begin() + static_cast<std::ptrdiff_t>(before),
@@ -200,6 +201,13 @@ std::vector<RangeSet> read_range_sets(const Value& ipam, const Value& runtime_ra
   add_source(read_list(runtime_ranges));
   if (ipam.member("subnet").present()) {
     add_source({RangeSet{.ranges = {read_range(ipam, prefix, gateway_none)}}});
+  } else {
+    // Nothing to bound, but what is no address is a mistake all the same.
+    static_cast<void>(read_optional_address(ipam.member("rangeStart")));
+    static_cast<void>(read_optional_address(ipam.member("rangeEnd")));
+    if (!gateway_none) {
+      static_cast<void>(read_optional_address(gateway));
+    }
   }
   add_source(read_list(ipam.member("ranges")));
   if (sets.empty()) {

@@ -57,6 +57,23 @@ Lease to_lease(const store::Network& network, const AdoptedFile& file, const poo
   return lease;
 }
 
+// Where host-local, which reserved `last` last, would look next. Nothing: at the very beginning.
+std::optional<net::Address> next_after(net::Address last, const pools::Offer& offer) {
+  for (const pools::PoolRangeSet& set : offer.sets) {
+    for (auto range = set.ranges.begin(); range != set.ranges.end(); ++range) {
+      if (!range->range.contains(last)) {
+        continue;
+      }
+      if (last != range->range.last()) {
+        return last.next();
+      }
+      ++range;
+      return range == set.ranges.end() ? std::nullopt : std::optional(range->range.first());
+    }
+  }
+  return std::nullopt;
+}
+
 // Leases what `file` says, unless its DEL has been here already.
 void take(store::Transaction& transaction, const store::Network& network, const AdoptedFile& file,
           const pools::Offer& offer, const store::Moment& now) {
@@ -67,6 +84,17 @@ void take(store::Transaction& transaction, const store::Network& network, const 
 }
 
 }  // namespace
+
+std::vector<HostLocalEntry> to_entries(const std::vector<Lease>& leases) {
+  std::vector<HostLocalEntry> entries;
+  for (const Lease& lease : leases) {
+    entries.push_back(
+        {.address = lease.address.address(),
+         .container_id = lease.key.container_id,
+         .ifname = lease.key.ifname.empty() ? std::nullopt : std::optional(lease.key.ifname)});
+  }
+  return entries;
+}
 
 void record_folder(store::Transaction& transaction, const store::Network& network,
                    const HostLocalFolder& folder, const HostLocalState& state,
@@ -82,8 +110,12 @@ HostLocal::HostLocal(const std::string& network, const Places& places,
                      const std::filesystem::path& data_dir) {
   for (const std::filesystem::path& root : {places.host_local, data_dir}) {
     const HostLocalFolder folder(root / network);
-    const bool repeated = !folders_.empty() && folders_.back().path() == folder.path();
-    if (!repeated && folder.stamp()) {
+    // A network may be called like a file of the store, which lies in the same place.
+    if (!folder.stamp() || !std::filesystem::is_directory(folder.path())) {
+      continue;
+    }
+    // One folder by two paths would be waited for by itself: each descriptor has a lock of its own.
+    if (folders_.empty() || !std::filesystem::equivalent(folders_.front().path(), folder.path())) {
       folders_.push_back(folder);
     }
   }
@@ -126,7 +158,7 @@ void HostLocal::adopt(store::Transaction& transaction, store::Network& network,
       }
     }
     for (const host::HostLocalCursor& cursor : state.cursors) {
-      if (const std::optional<net::Address> next = cursor.last_reserved.next()) {
+      if (const std::optional<net::Address> next = next_after(cursor.last_reserved, offer)) {
         hints.push_back(*next);
       }
     }
@@ -175,29 +207,35 @@ void HostLocal::follow(store::Transaction& transaction, store::Network& network,
       if (lease) {
         transaction.release(*lease, now);
       }
-      take(transaction, network, file, offer, now);
+      // A container whose former file vanished was started again, after the DEL that was noted.
+      if (std::any_of(vanished.begin(), vanished.end(), [&](const AdoptedFile& former) {
+            return former.container_id == file.container_id;
+          })) {
+        transaction.insert(network, to_lease(network, file, offer, now));
+      } else {
+        take(transaction, network, file, offer, now);
+      }
     }
     // host-local was called, and now podlease is again: the way back has been taken in both
     // directions.
-    if (network.handover == store::Handover::kShared && !(vanished.empty() && appeared.empty())) {
+    if (network.handover == store::Handover::kShared && !cleared &&
+        !(vanished.empty() && appeared.empty())) {
       transaction.set_handover(network, store::Handover::kOwned);
     }
     record_folder(transaction, network, folder, state, now);
   }
-  if (network.handover == store::Handover::kOwned) {
-    transaction.forget_ended(network.name);
-  }
+  transaction.forget_ended(network.name);  // all that stands there now is known
 }
 
-void HostLocal::mirror(store::Transaction& transaction, const store::Network& network,
-                       const std::vector<Lease>& leases) const {
+void HostLocal::mirror(store::Transaction& transaction, const store::Network& network) const {
+  const std::vector<Lease> leases = transaction.leases(network);
   for (const HostLocalFolder& folder : folders_) {
     HostLocalState state = folder.read();
-    for (const Lease& lease : leases) {
-      state.entries.push_back({.address = lease.address.address(),
-                               .container_id = lease.key.container_id,
-                               .ifname = lease.key.ifname});
-    }
+    std::erase_if(state.entries, [&](const HostLocalEntry& entry) {
+      return !entry.container_id.empty() || transaction.lease_at(network, entry.address);
+    });
+    const std::vector<HostLocalEntry> entries = to_entries(leases);
+    state.entries.insert(state.entries.end(), entries.begin(), entries.end());
     std::sort(state.entries.begin(), state.entries.end());
     folder.write(state);
     transaction.set_adopted(network, folder.path().string(), files_of(state));

@@ -52,14 +52,17 @@ class HostLocal {
   void follow(store::Transaction& transaction, store::Network& network, const pools::Offer& offer,
               const store::Moment& now, const Log& log) const;
 
-  // Writes leases of a shared network where host-local will find them. Before the commit: a file
-  // without a lease is a leak, a lease without a file a duplicate.
-  void mirror(store::Transaction& transaction, const store::Network& network,
-              const std::vector<store::Lease>& leases) const;
+  // Writes the leases of a shared network where host-local will find them, and removes the files of
+  // those that ended. Before the commit: a file without a lease is a leak, a lease without a file a
+  // duplicate.
+  void mirror(store::Transaction& transaction, const store::Network& network) const;
 
  private:
   std::vector<host::HostLocalFolder> folders_;  // those that exist
 };
+
+// Leases as host-local's files say them.
+[[nodiscard]] std::vector<host::HostLocalEntry> to_entries(const std::vector<store::Lease>& leases);
 
 // Notes in the store what a folder says, so that a later look finds only what changed since.
 void record_folder(store::Transaction& transaction, const store::Network& network,

@@ -17,7 +17,7 @@ void check(const pools::PoolRange& range, const host::Uplink& uplink, net::Inter
     claims.push_back({.address = *uplink.gateway, .what = "this node's default gateway"});
   }
   for (const Claim& claim : claims) {
-    if (!range.range.contains(claim.address)) {
+    if (!range.usable.contains(claim.address)) {
       continue;
     }
     if (!uplink.address.contains(range.subnet.range())) {

@@ -14,7 +14,7 @@ namespace podlease::ipam {
 // Keeps addresses that this machine needs for itself from being leased.
 class Guard {
  public:
-  // Throws kConfig if a range holds the node's own address or its default gateway. On a flat
+  // Throws kConfig if the node's own address or its default gateway is usable in a range. On a flat
   // network, where pods live in the very subnet of the node's uplink, that is how it should be:
   // then only those two addresses are held back.
   Guard(const host::Host& host, const pools::Offer& offer);

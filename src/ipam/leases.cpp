@@ -29,6 +29,15 @@ std::string describe(const Lease& lease) {
   return text;
 }
 
+std::string decimal(net::Uint128 number) {
+  std::string digits;
+  do {
+    digits.insert(digits.begin(), static_cast<char>('0' + static_cast<int>(number % 10)));
+    number /= 10;
+  } while (number != 0);
+  return digits;
+}
+
 // A store, one transaction in it, and a network whose host-local folders have been taken account
 // of. What is declared last ends first: transaction, store's lock, host-local's locks.
 struct Session {
@@ -98,6 +107,10 @@ class Addition {
   // What the attachment holds already, its presence refreshed; empty if it holds nothing.
   [[nodiscard]] std::vector<Granted> held() {
     std::vector<Granted> granted;
+    if (!session_->transaction.has_leases(session_->network, request_->key.container_id,
+                                          request_->key.ifname)) {
+      return granted;
+    }
     for (Lease& lease : session_->transaction.leases_of(
              session_->network, request_->key.container_id, request_->key.ifname)) {
       if (lease.presence != *presence_) {
@@ -125,16 +138,18 @@ class Addition {
     return granted;
   }
 
-  // An address of each set. Returns how long to wait where the only free address was freed just
+  // An address of each set. Returns how long to wait where the only free addresses were freed just
   // now.
   [[nodiscard]] std::variant<std::vector<Granted>, NotYet> choose() {
     std::vector<RequestedAddress> open_requests = request_->requested;
     std::vector<Granted> granted;
+    std::optional<NotYet> wait;
     for (std::size_t index = 0; index < offer_->sets.size(); ++index) {
       const pools::PoolRangeSet& set = offer_->sets[index];
       const Proposal proposal = propose(set, open_requests);
       if (const auto* const not_yet = std::get_if<NotYet>(&proposal)) {
-        return *not_yet;
+        wait = {.time = std::max(wait ? wait->time : Milliseconds(0), not_yet->time)};
+        continue;
       }
       const auto* const choice = std::get_if<Choice>(&proposal);
       if (choice == nullptr) {
@@ -142,10 +157,16 @@ class Addition {
       }
       granted.push_back(
           {.lease = lease(*choice, static_cast<int>(index)), .reason = choice->reason});
-      session_->transaction.insert(session_->network, granted.back().lease);
+      session_->transaction.insert(session_->network, granted.back().lease,
+                                   choice->reason == Reason::kUntouched
+                                       ? Transaction::Before::kUntouched
+                                       : Transaction::Before::kUnknown);
     }
     if (!open_requests.empty()) {
       throw not_served(open_requests);
+    }
+    if (wait) {
+      return *wait;
     }
     return granted;
   }
@@ -168,8 +189,12 @@ class Addition {
   [[nodiscard]] Choice take_requested(const RequestedAddress& requested,
                                       const pools::PoolRange& range) {
     const std::string what = requested.path + " " + requested.address.to_string();
-    if (range.gateway == requested.address) {
-      throw Error(ErrorKind::kConfig, what + " is the gateway of " + range.name);
+    for (const pools::PoolRangeSet& set : offer_->sets) {
+      for (const pools::PoolRange& other : set.ranges) {
+        if (other.gateway == requested.address) {
+          throw Error(ErrorKind::kConfig, what + " is the gateway of " + other.name);
+        }
+      }
     }
     if (!range.usable.contains(requested.address)) {
       throw Error(ErrorKind::kConfig, what + " is excluded by ipam.exclude");
@@ -181,7 +206,8 @@ class Addition {
                     "podlease show " + requested.address.to_string() + " tells more");
       }
       session_->transaction.release(*lease, *now_);
-    } else if (const std::optional<std::string> holder = guard_->holder_of(requested.address)) {
+    }
+    if (const std::optional<std::string> holder = guard_->holder_of(requested.address)) {
       throw Error(ErrorKind::kAddressTaken, what + " is held by " + *holder);
     }
     return {.address = requested.address, .range = &range, .reason = Reason::kRequested};
@@ -189,7 +215,9 @@ class Addition {
 
   // Its holder has certainly ended, or it is this very pod's former sandbox.
   [[nodiscard]] bool may_be_taken_over(const Lease& lease) const {
-    return is_gone(lease, *host_, *presence_);
+    const bool same_pod = !lease.pod.uid.empty() && lease.pod.uid == request_->pod.uid &&
+                          lease.key.ifname == request_->key.ifname;
+    return is_gone(lease, *host_, *presence_) || (same_pod && has_left(lease, *host_));
   }
 
   [[nodiscard]] Lease lease(const Choice& choice, int range_set) const {
@@ -214,16 +242,14 @@ class Addition {
       standing.untouched += usage.untouched;
       standing.excluded += range.range.size() - range.usable.size();
     }
-    const auto number = [](net::Uint128 count) {
-      return std::to_string(static_cast<std::uint64_t>(count));
-    };
-    return Error(
-        ErrorKind::kExhausted,
-        "failed to allocate for range " + std::to_string(index) +
-            ": no IP addresses available in range set: " + set.to_string(),
-        "network " + request_->key.network + ": " + number(standing.leased) + " used, " +
-            number(standing.free()) + " free but held by this host, " + number(standing.excluded) +
-            " excluded. See who has them: podlease list --network " + request_->key.network);
+    return Error(ErrorKind::kExhausted,
+                 "failed to allocate for range " + std::to_string(index) +
+                     ": no IP addresses available in range set: " + set.to_string(),
+                 "network " + request_->key.network + ": " + decimal(standing.leased) + " used, " +
+                     decimal(standing.free()) + " free but held by this host, " +
+                     decimal(standing.excluded) +
+                     " excluded. See who has them: podlease list --network " +
+                     request_->key.network);
   }
 
   [[nodiscard]] Error not_served(const std::vector<RequestedAddress>& left) const {
@@ -251,14 +277,6 @@ class Addition {
   const Moment* now_;
   Allocator allocator_;
 };
-
-std::vector<Lease> leases_in(const std::vector<Granted>& granted) {
-  std::vector<Lease> leases;
-  for (const Granted& grant : granted) {
-    leases.push_back(grant.lease);
-  }
-  return leases;
-}
 
 }  // namespace
 
@@ -316,12 +334,14 @@ std::vector<Granted> Leases::add(const AddRequest& request, const pools::Source&
         continue;
       }
       granted = std::get<std::vector<Granted>>(std::move(chosen));
-      if (session.network.handover == store::Handover::kShared) {
-        host_local.mirror(session.transaction, session.network, leases_in(granted));
-      }
     }
+    // Before anything is written: a DEL that comes from here on waits for our lock.
     if (!still_wanted()) {
       throw Error(ErrorKind::kOther, "nobody waits for the answer any more: nothing was leased");
+    }
+    const bool is_new = granted.front().reason != Reason::kHeld;
+    if (is_new && session.network.handover == store::Handover::kShared) {
+      host_local.mirror(session.transaction, session.network);
     }
     session.transaction.commit();
     for (const Granted& grant : granted) {
@@ -340,11 +360,12 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request,
   const store::Presence presence = presence_of(*host_, request.netns);
   const HostLocal host_local(request.key.network, places_, data_dir_);
   const Moment now = moment();
+  const Log silent(*clock_);  // what it would say does not happen
   Session session = open_session(request.key.network,
                                  {.host_local = &host_local,
                                   .offer = &offer,
                                   .now = &now,
-                                  .log = log_,
+                                  .log = &silent,
                                   .lock_timeout = lock_timeout_},
                                  [&] {
                                    std::optional<Store> store =
@@ -367,14 +388,25 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request,
 }
 
 std::vector<Lease> Leases::release(const AttachmentKey& key) const {
-  std::vector<Lease> ended = release_in(data_dir_, key);
-  if (ended.empty()) {
-    // The configuration may have said something else when the lease was made.
-    for (const std::filesystem::path& folder : store::Registry(places_.registry).folders()) {
-      if (folder != data_dir_ && ended.empty()) {
-        ended = release_in(folder, key);
+  // The configuration may have said something else when the lease was made.
+  std::vector<std::filesystem::path> folders = store::Registry(places_.registry).folders();
+  std::erase(folders, data_dir_);
+  folders.insert(folders.begin(), data_dir_);
+  std::vector<Lease> ended;
+  std::optional<Error> failure;
+  for (auto folder = folders.begin(); folder != folders.end() && ended.empty(); ++folder) {
+    try {
+      ended = release_in(*folder, key);
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kBusy) {
+        throw;
       }
+      // One damaged store must not hide what another holds.
+      failure = failure ? failure : error;
     }
+  }
+  if (ended.empty() && failure) {
+    throw Error(*failure);
   }
   if (ended.empty() && !key.network.empty()) {
     note_early_end(key);
@@ -407,16 +439,12 @@ std::vector<Lease> Leases::release_in(const std::filesystem::path& folder,
   for (const Lease& lease : leases) {
     transaction.release(lease, now);
   }
-  if (network && network->handover == store::Handover::kShared) {
-    // Its file is still in host-local's folder, which DEL does not wait for.
-    transaction.note_ended(key);
-  }
   transaction.commit();
   return leases;
 }
 
-// A pod that host-local started may end before the first ADD has adopted it; then it must not be
-// adopted any more.
+// A pod that host-local started may end before an ADD has adopted it, the first one or, of a shared
+// network, the next; then it must not be adopted any more.
 void Leases::note_early_end(const AttachmentKey& key) const {
   if (!HostLocal(key.network, places_, data_dir_).present()) {
     return;
@@ -424,7 +452,8 @@ void Leases::note_early_end(const AttachmentKey& key) const {
   try {
     Store store = Store::open(options(data_dir_));
     Transaction transaction = store.begin();
-    if (!transaction.find_network(key.network)) {
+    const std::optional<Network> network = transaction.find_network(key.network);
+    if (!network || network->handover == store::Handover::kShared) {
       transaction.note_ended(key);
       transaction.commit();
     }
@@ -536,13 +565,10 @@ host::HostLocalState Leases::export_to_host_local(const std::string& network_nam
                 "podlease status lists the networks of every store");
   }
 
-  host::HostLocalState state;
+  const std::vector<Lease> leases = transaction->leases(network);
+  host::HostLocalState state{.entries = to_entries(leases), .cursors = {}};
   std::map<int, Lease> latest;  // by range set: host-local goes on after it
-  for (const Lease& lease : transaction->leases(network)) {
-    state.entries.push_back(
-        {.address = lease.address.address(),
-         .container_id = lease.key.container_id,
-         .ifname = lease.key.ifname.empty() ? std::nullopt : std::optional(lease.key.ifname)});
+  for (const Lease& lease : leases) {
     const auto [at, is_first] = latest.try_emplace(lease.range_set, lease);
     if (!is_first && at->second.created < lease.created) {
       at->second = lease;

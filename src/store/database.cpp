@@ -11,6 +11,7 @@
 
 #include "podlease/base/text.h"
 #include "podlease/store/registry.h"
+#include "sqlite_setup.h"
 
 namespace podlease::store {
 namespace {
@@ -23,30 +24,17 @@ constexpr int kApplicationId = 0x706f646c;  // "podl"
 // of a whole ADD.
 constexpr std::int64_t kLongestLog = 64;
 
+// Every call parses these texts, so they say no more than they must: no types, indexes as
+// constraints of their table (one text less each), and one table for all that is seldom needed.
 constexpr const char* kSchema = R"sql(
-CREATE TABLE network(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, hints BLOB NOT NULL,
-  next_position INTEGER NOT NULL, handover INTEGER NOT NULL);
-CREATE TABLE lease(id INTEGER PRIMARY KEY, network INTEGER NOT NULL, container TEXT NOT NULL,
-  ifname TEXT NOT NULL, address BLOB NOT NULL, prefix INTEGER NOT NULL, gateway BLOB,
-  range_set INTEGER NOT NULL, pod_namespace TEXT NOT NULL, pod_name TEXT NOT NULL,
-  pod_uid TEXT NOT NULL, boot TEXT NOT NULL, netns TEXT NOT NULL, netns_device INTEGER NOT NULL,
-  netns_inode INTEGER NOT NULL, created INTEGER NOT NULL, source TEXT NOT NULL);
-CREATE UNIQUE INDEX lease_address ON lease(network, address);
-CREATE INDEX lease_attachment ON lease(container, ifname);
-CREATE TABLE freed(network INTEGER, address BLOB, family INTEGER NOT NULL,
-  position INTEGER NOT NULL, at INTEGER NOT NULL, since_boot INTEGER NOT NULL, boot TEXT NOT NULL,
-  pod_uid TEXT NOT NULL, ifname TEXT NOT NULL, PRIMARY KEY(network, address)) WITHOUT ROWID;
-CREATE UNIQUE INDEX freed_queue ON freed(network, family, position);
-CREATE TABLE touched(network INTEGER, first BLOB, last BLOB NOT NULL,
-  PRIMARY KEY(network, first)) WITHOUT ROWID;
-CREATE TABLE skipped(network INTEGER, family INTEGER, fingerprint INTEGER,
-  position INTEGER NOT NULL, PRIMARY KEY(network, family, fingerprint)) WITHOUT ROWID;
-CREATE TABLE source(network INTEGER, folder TEXT, stamp TEXT NOT NULL,
-  PRIMARY KEY(network, folder)) WITHOUT ROWID;
-CREATE TABLE adopted(network INTEGER, folder TEXT, address BLOB, container TEXT NOT NULL,
-  ifname TEXT NOT NULL, PRIMARY KEY(network, folder, address)) WITHOUT ROWID;
-CREATE TABLE ended(network TEXT, container TEXT, ifname TEXT,
-  PRIMARY KEY(network, container, ifname)) WITHOUT ROWID;
+CREATE TABLE network(id INTEGER PRIMARY KEY, name UNIQUE, hints, next_position, handover);
+CREATE TABLE lease(id INTEGER PRIMARY KEY, network, container, ifname, address, prefix, gateway,
+  range_set, pod_namespace, pod_name, pod_uid, boot, netns, netns_device, netns_inode, created,
+  source, UNIQUE(network, address), UNIQUE(container, ifname, network, address));
+CREATE TABLE freed(network, address, family, position, at, since_boot, boot, pod_uid, ifname,
+  PRIMARY KEY(network, address), UNIQUE(network, family, position)) WITHOUT ROWID;
+CREATE TABLE touched(network, first, last, PRIMARY KEY(network, first)) WITHOUT ROWID;
+CREATE TABLE note(kind, network, key, value, PRIMARY KEY(kind, network, key)) WITHOUT ROWID;
 )sql";
 
 // SQLite syncs the folder each time a process first syncs a log it has opened. While this is set,
@@ -143,6 +131,7 @@ Error translate(const SQLite::Exception& exception, const std::string& path) {
 Database::Database(const Store::Options& options, FolderLock lock, Use use)
     : lock_(std::move(lock)), path_((options.folder / "podlease.db").string()) {
   try {
+    set_up_sqlite();
     intercept_folder_sync();
     folder_sync_spared = false;
     try {
@@ -162,6 +151,7 @@ Database::Database(const Store::Options& options, FolderLock lock, Use use)
 }
 
 Database::Database() : path_(":memory:") {
+  set_up_sqlite();
   connection_ = std::make_unique<SQLite::Database>(path_, SQLite::OPEN_READWRITE);
   create_schema();
 }
@@ -231,6 +221,9 @@ void Database::check_schema(Use use) {
 // Whoever else may hold something under this name: it is not ours, and not a byte of it is changed.
 void Database::refuse_foreign() {
   schema_version_ = read_pragma(*connection_, "PRAGMA user_version");
+  if (schema_version_ == kMajor * kVersionFactor + kMinor) {
+    return;  // nobody else counts like this
+  }
   const int application = read_pragma(*connection_, "PRAGMA application_id");
   const bool is_ours = application == kApplicationId && schema_version_ >= kVersionFactor;
   const bool is_empty = application == 0 && schema_version_ == 0 &&

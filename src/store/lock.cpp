@@ -75,6 +75,12 @@ bool still_there(int fd, const std::filesystem::path& path) {
          opened.st_ino == there.st_ino && opened.st_dev == there.st_dev;
 }
 
+// Reports whether opening a path failed in a way that tells that nothing can be there.
+bool leads_nowhere(int error_number) {
+  return error_number == ENOENT || error_number == ENOTDIR || error_number == ELOOP ||
+         error_number == ENAMETOOLONG;
+}
+
 }  // namespace
 
 void create_folder(const std::filesystem::path& folder) {
@@ -106,7 +112,7 @@ std::optional<FolderLock> FolderLock::take(const std::filesystem::path& folder,
   for (int attempt = 1;; ++attempt) {
     UniqueFd fd(open(path.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
     if (!fd) {
-      if (errno == ENOENT && !create) {
+      if (!create && leads_nowhere(errno)) {
         return std::nullopt;
       }
       if (errno != ENOENT || attempt >= kMostAttempts) {

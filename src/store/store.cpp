@@ -22,6 +22,12 @@ bool has_store(const std::filesystem::path& folder) {
   return stat((folder / "podlease.db").c_str(), &there) == 0;
 }
 
+// Nothing if there is neither store nor lock. A lock file that somebody removed is made again: the
+// leases are still there, and a DEL must not take them for gone.
+std::optional<FolderLock> lock_existing(const Store::Options& options) {
+  return FolderLock::take(options.folder, options.lock_timeout, has_store(options.folder));
+}
+
 }  // namespace
 
 Store Store::open(const Options& options) {
@@ -33,7 +39,7 @@ Store Store::open(const Options& options) {
 }
 
 std::optional<Store> Store::open_existing(const Options& options) {
-  std::optional<FolderLock> lock = FolderLock::take(options.folder, options.lock_timeout, false);
+  std::optional<FolderLock> lock = lock_existing(options);
   if (!lock || !has_store(options.folder)) {
     return std::nullopt;
   }
@@ -41,7 +47,7 @@ std::optional<Store> Store::open_existing(const Options& options) {
 }
 
 std::optional<Store> Store::open_for_release(const Options& options) {
-  std::optional<FolderLock> lock = FolderLock::take(options.folder, options.lock_timeout, false);
+  std::optional<FolderLock> lock = lock_existing(options);
   if (!lock || !has_store(options.folder)) {
     return std::nullopt;
   }

@@ -17,10 +17,12 @@ using net::Range;
 // is asked or told.
 constexpr int kFewSteps = 64;
 
-#define PODLEASE_LEASE_COLUMNS                                                                   \
-  "n.name, l.container, l.ifname, l.address, l.prefix, l.gateway, l.range_set, l.pod_namespace," \
-  " l.pod_name, l.pod_uid, l.boot, l.netns, l.netns_device, l.netns_inode, l.created, l.source"  \
-  " FROM lease l JOIN network n ON n.id = l.network"
+#define PODLEASE_LEASE_COLUMNS                                                           \
+  "l.container, l.ifname, l.address, l.prefix, l.gateway, l.range_set, l.pod_namespace," \
+  " l.pod_name, l.pod_uid, l.boot, l.netns, l.netns_device, l.netns_inode, l.created, l.source"
+// A join costs more than a look-up, so the network's name is joined only where it is not known.
+#define PODLEASE_WITH_NETWORK \
+  PODLEASE_LEASE_COLUMNS ", n.name FROM lease l JOIN network n ON n.id = l.network"
 
 std::chrono::sys_time<Milliseconds> to_time(std::int64_t milliseconds) {
   return std::chrono::sys_time<Milliseconds>(Milliseconds(milliseconds));
@@ -31,8 +33,10 @@ std::int64_t to_integer(std::chrono::sys_time<Milliseconds> time) {
 }
 
 // Columns of a row in the order of the macro above, braces evaluate from left to right.
-Lease read_lease(Query& row) {
-  Lease lease{.key = {row.text(), row.text(), row.text()},
+Lease read_lease(Query& row, const Network* network = nullptr) {
+  Lease lease{.key = {.network = network == nullptr ? "" : network->name,
+                      .container_id = row.text(),
+                      .ifname = row.text()},
               .address = net::Prefix::host(row.address())};
   const std::optional<net::Prefix> address =
       net::Prefix::make(lease.address.address(), static_cast<int>(row.integer()));
@@ -50,13 +54,16 @@ Lease read_lease(Query& row) {
   lease.presence.netns_inode = static_cast<std::uint64_t>(row.integer());
   lease.created = to_time(row.integer());
   lease.source = row.text();
+  if (network == nullptr) {
+    lease.key.network = row.text();
+  }
   return lease;
 }
 
-std::vector<Lease> read_leases(Query& rows) {
+std::vector<Lease> read_leases(Query& rows, const Network* network = nullptr) {
   std::vector<Lease> leases;
   while (rows.next()) {
-    leases.push_back(read_lease(rows));
+    leases.push_back(read_lease(rows, network));
   }
   return leases;
 }
@@ -156,41 +163,59 @@ void Transaction::set_handover(Network& network, Handover handover) {
   network.handover = handover;
 }
 
+bool Transaction::has_leases(const Network& network, const std::string& container_id,
+                             const std::string& ifname) {
+  Query row(*database_,
+            "SELECT 1 FROM lease WHERE container = ? AND ifname IN (?, '') AND network = ?");
+  return row.bind(container_id, ifname, network.id).next();
+}
+
+namespace {
+
+// Leases of one attachment come in the order they were made, which is this one but for adopted
+// ones.
+std::vector<Lease> by_range_set(std::vector<Lease> leases) {
+  std::stable_sort(leases.begin(), leases.end(),
+                   [](const Lease& a, const Lease& b) { return a.range_set < b.range_set; });
+  return leases;
+}
+
+}  // namespace
+
 std::vector<Lease> Transaction::leases_of(const Network& network, const std::string& container_id,
                                           const std::string& ifname) {
   Query rows(*database_, "SELECT " PODLEASE_LEASE_COLUMNS
-                         " WHERE l.container = ? AND l.ifname IN (?, '') AND l.network = ?"
-                         " ORDER BY l.range_set, l.id");
-  return read_leases(rows.bind(container_id, ifname, network.id));
+                         " FROM lease l WHERE container = ? AND ifname IN (?, '') AND network = ?");
+  return by_range_set(read_leases(rows.bind(container_id, ifname, network.id), &network));
 }
 
 std::vector<Lease> Transaction::leases_of(const std::string& container_id,
                                           const std::string& ifname) {
   Query rows(*database_,
-             "SELECT " PODLEASE_LEASE_COLUMNS
-             " WHERE l.container = ? AND l.ifname IN (?, '') ORDER BY l.range_set, l.id");
-  return read_leases(rows.bind(container_id, ifname));
+             "SELECT " PODLEASE_WITH_NETWORK " WHERE l.container = ? AND l.ifname IN (?, '')");
+  return by_range_set(read_leases(rows.bind(container_id, ifname)));
 }
 
 std::optional<Lease> Transaction::lease_at(const Network& network, Address address) {
-  Query row(*database_, "SELECT " PODLEASE_LEASE_COLUMNS " WHERE l.network = ? AND l.address = ?");
+  Query row(*database_,
+            "SELECT " PODLEASE_LEASE_COLUMNS " FROM lease l WHERE network = ? AND address = ?");
   if (!row.bind(network.id, address).next()) {
     return std::nullopt;
   }
-  return read_lease(row);
+  return read_lease(row, &network);
 }
 
 std::vector<Lease> Transaction::leases(const std::optional<Network>& network) {
   if (network) {
     Query rows(*database_,
-               "SELECT " PODLEASE_LEASE_COLUMNS " WHERE l.network = ? ORDER BY l.address");
-    return read_leases(rows.bind(network->id));
+               "SELECT " PODLEASE_LEASE_COLUMNS " FROM lease l WHERE network = ? ORDER BY address");
+    return read_leases(rows.bind(network->id), &*network);
   }
-  Query rows(*database_, "SELECT " PODLEASE_LEASE_COLUMNS " ORDER BY n.name, l.address");
+  Query rows(*database_, "SELECT " PODLEASE_WITH_NETWORK " ORDER BY n.name, l.address");
   return read_leases(rows);
 }
 
-void Transaction::insert(const Network& network, const Lease& lease) {
+void Transaction::insert(const Network& network, const Lease& lease, Before before) {
   const Address address = lease.address.address();
   Query(*database_,
         "INSERT INTO lease(network, container, ifname, address, prefix, gateway, range_set, "
@@ -204,10 +229,11 @@ void Transaction::insert(const Network& network, const Lease& lease) {
             static_cast<std::int64_t>(lease.presence.netns_inode), to_integer(lease.created),
             lease.source)
       .run();
-  const int freed = Query(*database_, "DELETE FROM freed WHERE network = ? AND address = ?")
-                        .bind(network.id, address)
-                        .run();
-  if (freed == 0) {
+  const bool was_freed = before != Before::kUntouched &&
+                         Query(*database_, "DELETE FROM freed WHERE network = ? AND address = ?")
+                                 .bind(network.id, address)
+                                 .run() > 0;
+  if (!was_freed) {
     touch(network, address);
   }
 }
@@ -347,10 +373,9 @@ std::optional<Freed> Transaction::oldest_freed(const Network& network, Family fa
         unusable_up_to = position;
         if (++steps == kFewSteps && !known) {
           known = fingerprint(usable);
-          Query skip(
-              *database_,
-              "SELECT position FROM skipped WHERE network = ? AND family = ? AND fingerprint = ?");
-          if (skip.bind(network.id, family_number, *known).next()) {
+          Query skip(*database_,
+                     "SELECT value FROM note WHERE kind = 'skipped' AND network = ? AND key = ?");
+          if (skip.bind(network.id, *known).next()) {
             unusable_up_to = std::max(unusable_up_to, skip.integer());
             steps = 0;
             again = true;
@@ -362,18 +387,17 @@ std::optional<Freed> Transaction::oldest_freed(const Network& network, Family fa
   }
   if (known && steps >= kFewSteps) {
     Query(*database_,
-          "INSERT INTO skipped(network, family, fingerprint, position) VALUES(?, ?, ?, ?)"
-          " ON CONFLICT DO UPDATE SET position = excluded.position")
-        .bind(network.id, family_number, *known, unusable_up_to)
+          "INSERT INTO note(kind, network, key, value) VALUES('skipped', ?, ?, ?)"
+          " ON CONFLICT DO UPDATE SET value = excluded.value")
+        .bind(network.id, *known, unusable_up_to)
         .run();
     // Ranges are edited now and then; a handful of sets is all that is worth remembering: this one,
     // and those that spare the longest walk.
     Query(*database_,
-          "DELETE FROM skipped WHERE network = ?1 AND family = ?2 AND fingerprint <> ?3"
-          " AND fingerprint NOT IN"
-          " (SELECT fingerprint FROM skipped WHERE network = ?1 AND family = ?2"
-          "  ORDER BY position DESC LIMIT 32)")
-        .bind(network.id, family_number, *known)
+          "DELETE FROM note WHERE kind = 'skipped' AND network = ?1 AND key <> ?2 AND key NOT IN"
+          " (SELECT key FROM note WHERE kind = 'skipped' AND network = ?1"
+          "  ORDER BY value DESC LIMIT 32)")
+        .bind(network.id, *known)
         .run();
   }
   return found;
@@ -441,7 +465,8 @@ std::vector<Freed> Transaction::freed(const Network& network, const IntervalSet&
 
 std::vector<Source> Transaction::sources(const Network& network) {
   std::vector<Source> sources;
-  Query rows(*database_, "SELECT folder, stamp FROM source WHERE network = ? ORDER BY folder");
+  Query rows(*database_,
+             "SELECT key, value FROM note WHERE kind = 'source' AND network = ? ORDER BY key");
   rows.bind(network.id);
   while (rows.next()) {
     sources.push_back({.folder = rows.text(), .stamp = rows.text()});
@@ -451,54 +476,76 @@ std::vector<Source> Transaction::sources(const Network& network) {
 
 void Transaction::set_source(const Network& network, const Source& source) {
   Query(*database_,
-        "INSERT INTO source(network, folder, stamp) VALUES(?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET stamp = excluded.stamp")
+        "INSERT INTO note(kind, network, key, value) VALUES('source', ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET value = excluded.value")
       .bind(network.id, source.folder, source.stamp)
       .run();
 }
 
+namespace {
+
+// Notes of kind `adopted`: the file's path and what it said, container and interface in a line
+// each. The paths in a folder are those from FOLDER/ on to FOLDER0, '0' being what follows '/'.
+#define PODLEASE_ADOPTED_IN_FOLDER \
+  " FROM note WHERE kind = 'adopted' AND network = ? AND key BETWEEN ? || '/' AND ? || '0'"
+
+AdoptedFile read_adopted(const std::string& path, const std::string& content,
+                         const std::string& store) {
+  const std::optional<Address> address =
+      Address::parse(std::string_view(path).substr(path.rfind('/') + 1));
+  const std::size_t line = content.rfind('\n');
+  if (!address || line == std::string::npos) {
+    throw Error(ErrorKind::kIo, "store " + store + " holds a note of " + path + " that is none");
+  }
+  return {.address = *address,
+          .container_id = content.substr(0, line),
+          .ifname = content.substr(line + 1)};
+}
+
+}  // namespace
+
 std::vector<AdoptedFile> Transaction::adopted(const Network& network, const std::string& folder) {
   std::vector<AdoptedFile> files;
-  Query rows(*database_,
-             "SELECT address, container, ifname FROM adopted WHERE network = ? AND folder = ? "
-             "ORDER BY address");
-  rows.bind(network.id, folder);
+  Query rows(*database_, "SELECT key, value" PODLEASE_ADOPTED_IN_FOLDER);
+  rows.bind(network.id, folder, folder);
   while (rows.next()) {
-    files.push_back(
-        {.address = rows.address(), .container_id = rows.text(), .ifname = rows.text()});
+    const std::string path = rows.text();
+    files.push_back(read_adopted(path, rows.text(), database_->path()));
   }
+  std::sort(files.begin(), files.end());
   return files;
 }
 
 void Transaction::set_adopted(const Network& network, const std::string& folder,
                               const std::vector<AdoptedFile>& files) {
-  Query(*database_, "DELETE FROM adopted WHERE network = ? AND folder = ?")
-      .bind(network.id, folder)
-      .run();
+  Query(*database_, "DELETE" PODLEASE_ADOPTED_IN_FOLDER).bind(network.id, folder, folder).run();
   for (const AdoptedFile& file : files) {
-    Query(*database_,
-          "INSERT INTO adopted(network, folder, address, container, ifname) VALUES(?, ?, ?, ?, ?)")
-        .bind(network.id, folder, file.address, file.container_id, file.ifname)
+    Query(*database_, "INSERT INTO note(kind, network, key, value) VALUES('adopted', ?, ?, ?)")
+        .bind(network.id, folder + "/" + file.address.to_string(),
+              file.container_id + "\n" + file.ifname)
         .run();
   }
 }
 
 void Transaction::note_ended(const AttachmentKey& key) {
-  Query(*database_, "INSERT OR IGNORE INTO ended(network, container, ifname) VALUES(?, ?, ?)")
-      .bind(key.network, key.container_id, key.ifname)
+  Query(*database_,
+        "INSERT OR IGNORE INTO note(kind, network, key, value) VALUES('ended', ?, ?, '')")
+      .bind(key.network, key.container_id + "\n" + key.ifname)
       .run();
 }
 
 bool Transaction::has_ended(const AttachmentKey& key) {
-  // An empty name on either side stands for any.
-  Query row(*database_,
-            "SELECT 1 FROM ended WHERE network IN (?1, '') AND container = ?2 AND (ifname = ?3 OR "
-            "?3 = '')");
-  return row.bind(key.network, key.container_id, key.ifname).next();
+  // A note without a network is of any. A file without an interface is matched by any of its
+  // container's notes: those from CONTAINER\n on to CONTAINER\v.
+  const std::string first = key.container_id + "\n" + key.ifname;
+  Query row(
+      *database_,
+      "SELECT 1 FROM note WHERE kind = 'ended' AND network IN (?, '') AND key BETWEEN ? AND ?");
+  return row.bind(key.network, first, key.ifname.empty() ? key.container_id + "\v" : first).next();
 }
 
 void Transaction::forget_ended(const std::string& network) {
-  Query(*database_, "DELETE FROM ended WHERE network = ?").bind(network).run();
+  Query(*database_, "DELETE FROM note WHERE kind = 'ended' AND network = ?").bind(network).run();
 }
 
 void Transaction::verify() {

@@ -18,8 +18,7 @@ struct AttachmentKey {
 };
 
 // The rule for container ids and network names (CNI specification 1.1.0, section 1): a letter or
-// digit, then those, `_`,
-// `.` and `-`.
+// digit, then those, `_`, `.` and `-`.
 [[nodiscard]] bool is_valid_name(std::string_view name);
 
 }  // namespace podlease

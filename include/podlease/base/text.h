@@ -1,6 +1,7 @@
 #ifndef PODLEASE_BASE_TEXT_H_
 #define PODLEASE_BASE_TEXT_H_
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,10 @@ namespace podlease {
 [[nodiscard]] std::vector<std::string_view> words(std::string_view text);
 
 [[nodiscard]] std::string join(const std::vector<std::string>& parts, std::string_view separator);
+
+// `text` without line breaks or other control characters, which are escaped, and cut after `limit`
+// bytes: a message that stays one line whatever it quotes.
+[[nodiscard]] std::string in_one_line(std::string_view text, std::size_t limit);
 
 // `text` in double quotes for an error message: control characters and quotes escaped, cut after
 // 120 bytes.

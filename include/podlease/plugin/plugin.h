@@ -1,6 +1,7 @@
 #ifndef PODLEASE_PLUGIN_PLUGIN_H_
 #define PODLEASE_PLUGIN_PLUGIN_H_
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,7 @@ struct World {
   const host::Host* host = nullptr;
   const Clock* clock = nullptr;
   ipam::Places places;
+  std::filesystem::path data_dir{config::kDefaultDataDir};  // where the configuration names none
 };
 
 // Serves one request. Returns the exit status: 0, or 1 after an error document. Never throws.

@@ -18,7 +18,7 @@ namespace podlease::pools {
 struct PoolRange {
   std::string name;         // for messages: where it was configured
   net::Range range;         // both ends inclusive
-  net::IntervalSet usable;  // of it, less the gateway and what is excluded
+  net::IntervalSet usable;  // of it, less gateways and what is excluded
   net::Prefix subnet;
   int answer_length;
   std::optional<net::Address> gateway;

@@ -14,31 +14,31 @@
 //
 // Why it is built like this:
 // - A process lives for one call, so every call opens the file anew. The flock comes first and is
-// the only queue: fair,
-//   bounded in time, and gone with its owner. Under it SQLite may take the file for itself
-//   (locking_mode=EXCLUSIVE), which spares the shared-memory index.
+//   the only queue: fair, bounded in time, and gone with its owner. Under it SQLite may take the
+//   file for itself (locking_mode=EXCLUSIVE), which spares the shared-memory index.
 // - WAL with synchronous=FULL costs one fdatasync a transaction. The log is folded into the file at
-// the start of a call
-//   that finds it at 64 frames or more, since every start has to read it again. It is reused, not
-//   cut off: the space it once got lets a DEL succeed on a full disk.
+//   the start of a call that finds it at 64 frames or more, since every start has to read it again.
+//   It is reused, not cut off: the space it once got lets a DEL succeed on a full disk.
 // - SQLite also syncs the folder whenever a process first writes the log. That is only needed when
-// the log is new, so
-//   it is left out where the lock file vouches that this very log's name is durable.
+//   the log is new, so it is left out where the lock file vouches that this very log's name is
+//   durable.
 //
 // Schema 1.0; `PRAGMA user_version` is 1000 * major + minor. Addresses are blobs: one byte 4 or 6,
 // then 4 or 16 bytes big-endian, so that bytes order as addresses do and families never mix. Per
 // network every address is in one place:
 //   lease    leased
 //   freed    was leased and is free, in the order of `position`, which grows with each release
-//   neither  never leased; `touched` holds the intervals of all addresses that are in one of the
-//   two
+//   neither  never leased; `touched` holds the intervals of all addresses in one of the two
 // None of it knows today's ranges: what they leave out is subtracted when asked, so ranges can be
-// edited at will.
-//   network  name; hints: addresses where the search for an untouched one starts; next_position;
-//   handover state source   folders of host-local that were adopted, with their stamp adopted  what
-//   stood in them, to tell new and vanished files ended    attachments whose DEL came before their
-//   network was adopted skipped  per set of usable addresses, the position up to which `freed` is
-//   known to hold none of them
+// edited at will. Beside them:
+//   network  its name; hints: addresses where the search for an untouched one starts;
+//            next_position; handover
+//   note     what is seldom needed, by kind:
+//     source   a folder of host-local that was adopted -> its stamp
+//     adopted  a file that stood in it -> container and interface, to tell new and vanished files
+//     ended    an attachment whose DEL came before its network was adopted
+//     skipped  the fingerprint of a set of usable addresses -> the position up to which `freed` is
+//              known to hold none of them
 namespace podlease::store {
 
 class Database;

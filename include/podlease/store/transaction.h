@@ -100,8 +100,9 @@ class Transaction {
   // All leases, of one network or of every one, by network and address. O(n).
   [[nodiscard]] std::vector<Lease> leases(const std::optional<Network>& network = std::nullopt);
 
-  // Leases an address that is free; whether it is freed or untouched makes no difference.
-  void insert(const Network& network, const Lease& lease);
+  // Leases an address that is free. What the caller knows of it saves looking.
+  enum class Before { kUnknown, kUntouched };
+  void insert(const Network& network, const Lease& lease, Before before = Before::kUnknown);
   // Ends a lease: the address goes to the end of the freed queue.
   void release(const Lease& lease, const Moment& moment);
   void set_presence(const Lease& lease, const Presence& presence);
