@@ -35,7 +35,9 @@ void Log::write(LogLevel level, std::string_view message) const {
   if (file_.empty() || level < level_) {
     return;
   }
-  const UniqueFd fd(::open(file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+  // Not blocking: a pipe that nobody reads would hold up the work.
+  const UniqueFd fd(
+      ::open(file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
   if (!fd) {
     return;
   }

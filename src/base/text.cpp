@@ -11,6 +11,17 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
+// Control characters as \xNN.
+void append_escaped(std::string& result, char c) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  const auto byte = static_cast<unsigned char>(c);
+  if (byte < 0x20 || byte == 0x7f) {
+    result.append("\\x").append({kHex[byte >> 4U], kHex[byte & 0xfU]});
+  } else {
+    result += c;
+  }
+}
+
 }  // namespace
 
 std::string to_lower(std::string_view text) {
@@ -65,22 +76,22 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
   return text;
 }
 
+std::string in_one_line(std::string_view text, std::size_t limit) {
+  std::string result;
+  for (const char c : text.substr(0, limit)) {
+    append_escaped(result, c);
+  }
+  return text.size() > limit ? result + "…" : result;
+}
+
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t kLongest = 120;
-  constexpr std::string_view kHex = "0123456789abcdef";
   std::string result = "\"";
   for (const char c : text.substr(0, kLongest)) {
-    const auto byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
       result += '\\';
-      result += c;
-    } else if (byte < 0x20 || byte == 0x7f) {
-      result += "\\x";
-      result += kHex[byte >> 4U];
-      result += kHex[byte & 0xfU];
-    } else {
-      result += c;
     }
+    append_escaped(result, c);
   }
   result += text.size() > kLongest ? "…\"" : "\"";
   return result;

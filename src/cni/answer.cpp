@@ -2,12 +2,17 @@
 
 #include <nlohmann/json.hpp>
 
+#include "podlease/base/text.h"
+
 namespace podlease::cni {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
 constexpr int kIndent = 4;
+
+// What a message quotes may be as long as the configuration; nobody reads that much.
+constexpr std::size_t kLongestMessage = 1000;
 
 // `dump` alone throws on invalid UTF-8, so that reporting an error could itself fail.
 std::string print(const Json& document) {
@@ -148,9 +153,9 @@ int error_code(ErrorKind kind) {
 std::string error_json(const Error& error, Version version) {
   Json json{{"cniVersion", version.to_string()},
             {"code", error_code(error.kind())},
-            {"msg", error.what()}};
+            {"msg", in_one_line(error.what(), kLongestMessage)}};
   if (!error.details().empty()) {
-    json["details"] = error.details();
+    json["details"] = in_one_line(error.details(), kLongestMessage);
   }
   return print(json);
 }

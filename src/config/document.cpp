@@ -16,7 +16,7 @@ using net::Address;
 using net::Family;
 
 // As deep as Go's decoder goes.
-constexpr int kDeepest = 10'000;
+constexpr std::size_t kDeepest = 10'000;
 // Of one object. Keys are kept in order and looked for one by one, so that many more would be a
 // standstill.
 constexpr std::size_t kMostKeys = 10'000;
@@ -349,10 +349,13 @@ void judge_all_keys(const Value& ipam, std::vector<std::string>& warnings) {
   judge_keys(ipam.member("kubernetes"), kKubernetesKeys, warnings);
 }
 
-// Before the text is parsed: a parser callback could count too, but makes nlohmann's parser walk a
-// list again after each of its elements.
-bool is_too_deep(std::string_view text) {
-  int depth = 0;
+// Refuses, before anything is parsed, what would take too much stack or time: the parser keeps the
+// keys of an object in order, and looks through them all for each. (A parser callback could count
+// too, but makes nlohmann's parser walk a list again after each of its elements.) Where the text is
+// not JSON the count may be wrong, but then the parser refuses it all the same.
+void check_shape(std::string_view text) {
+  // Of each object around the current place the keys so far, of each list 0.
+  std::vector<std::size_t> keys;
   bool in_string = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -365,18 +368,23 @@ bool is_too_deep(std::string_view text) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
-      if (++depth > kDeepest) {
-        return true;
+      if (keys.size() >= kDeepest) {
+        throw Error(ErrorKind::kDecode, "the network configuration is nested too deeply");
       }
+      keys.push_back(c == '{' ? 1 : 0);
+    } else if (keys.empty()) {
+      continue;
     } else if (c == ']' || c == '}') {
-      --depth;
+      keys.pop_back();
+    } else if (c == ',' && keys.back() > 0 && ++keys.back() > kMostKeys) {
+      throw Error(ErrorKind::kDecode, "the network configuration has an object of more than " +
+                                          std::to_string(kMostKeys) + " keys");
     }
   }
-  return false;
 }
 
 std::string read_network_name(const Value& value) {
-  const std::string name = value.string().value_or("");
+  std::string name = value.string().value_or("");
   if (name.empty()) {
     throw Error(ErrorKind::kConfig, "missing network name",
                 "the configuration must have a key \"name\"");
@@ -410,9 +418,7 @@ Document Document::parse(std::string_view text) {
   if (text.find('\0') != std::string_view::npos) {
     throw Error(ErrorKind::kDecode, "the network configuration holds a NUL byte");
   }
-  if (is_too_deep(text)) {
-    throw Error(ErrorKind::kDecode, "the network configuration is nested too deeply");
-  }
+  check_shape(text);
   auto impl = std::make_unique<Impl>();
   try {
     impl->json = Json::parse(text);

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kLineBreak = "\r\n";
 constexpr std::string_view kCursorName = "last_reserved_ip";
+constexpr std::string_view kLockName = "lock";
 
 // Neither an address nor a cursor, so host-local and `read` pass it over.
 constexpr std::string_view kTemporaryName = ".podlease-new";
@@ -40,7 +41,8 @@ std::optional<struct stat> status_of(const fs::path& path) {
   if (stat(path.c_str(), &status) == 0) {
     return status;
   }
-  if (errno == ENOENT) {
+  // No folder has a name longer than the file system takes, or lies below a file.
+  if (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG) {
     return std::nullopt;
   }
   throw io_error("stat " + path.string(), errno);
@@ -185,13 +187,30 @@ bool HostLocalFolder::settled(Instant now) const {
   return now.wall.time_since_epoch() - changed >= kSettling;
 }
 
-bool HostLocalFolder::has_lock_file() const {
-  std::error_code failed;
-  return std::filesystem::exists(path_ / "lock", failed);
+std::optional<std::string> HostLocalFolder::lock_file() const {
+  struct statx status {};
+  if (statx(AT_FDCWD, (path_ / kLockName).c_str(), 0, STATX_INO | STATX_CTIME | STATX_BTIME,
+            &status) != 0) {
+    return std::nullopt;
+  }
+  // An inode number may be used again. host-local never writes to the file, so that where the file
+  // system does not know when it was made, its last change tells.
+  const statx_timestamp& made =
+      (status.stx_mask & STATX_BTIME) != 0 ? status.stx_btime : status.stx_ctime;
+  return std::to_string(status.stx_ino) + ":" + std::to_string(made.tv_sec) + "." +
+         std::to_string(made.tv_nsec);
+}
+
+void HostLocalFolder::prepare() const {
+  make_folder(path_);
+  const fs::path path = path_ / kLockName;
+  if (!UniqueFd(open(path.c_str(), O_RDONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0600))) {
+    throw io_error("create " + path.string(), errno);
+  }
 }
 
 UniqueFd HostLocalFolder::lock(Milliseconds timeout) const {
-  fs::path path = path_ / "lock";
+  fs::path path = path_ / kLockName;
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!fd && errno == ENOENT) {
     path = path_;
@@ -271,6 +290,13 @@ void HostLocalFolder::write(const HostLocalState& state) const {
     }
   });
   sync_folder(path_);
+}
+
+void HostLocalFolder::remove(net::Address address) const {
+  const fs::path path = path_ / address.to_string();
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+    throw io_error("remove " + path.string(), errno);
+  }
 }
 
 }  // namespace podlease::host

@@ -83,10 +83,48 @@ void take(store::Transaction& transaction, const store::Network& network, const 
   }
 }
 
+// What is noted of a folder: which lock file it had, a blank, and its stamp if that vouches for
+// what was read. It does not where the folder changed so lately that its next change might leave
+// the same one.
+std::string note_of(const HostLocalFolder& folder, const store::Moment& now) {
+  return folder.lock_file().value_or("-") + " " +
+         (folder.settled(now.at) ? folder.stamp().value_or("") : "");
+}
+
+std::string_view noted_lock_file(std::string_view note) {
+  return note.substr(0, note.find(' '));
+}
+
+std::string_view noted_stamp(std::string_view note) {
+  return note.substr(std::min(note.find(' '), note.size() - 1) + 1);
+}
+
+std::string note_in(store::Transaction& transaction, const store::Network& network,
+                    const HostLocalFolder& folder) {
+  for (const store::Source& source : transaction.sources(network)) {
+    if (source.folder == folder.path()) {
+      return source.stamp;
+    }
+  }
+  return {};
+}
+
+Error conflict(const store::Network& network, const AdoptedFile& file,
+               const HostLocalFolder& folder) {
+  return Error(ErrorKind::kConfig,
+               "network " + network.name + ": host-local has leased " + file.address.to_string() +
+                   " to container " + file.container_id + " after podlease took the network over",
+               "two plugins lease from one range: make every configuration of this network use "
+               "podlease, then remove " +
+                   (folder.path() / file.address.to_string()).string() +
+                   " once its container has ended");
+}
+
 }  // namespace
 
 std::vector<HostLocalEntry> to_entries(const std::vector<Lease>& leases) {
   std::vector<HostLocalEntry> entries;
+  entries.reserve(leases.size());
   for (const Lease& lease : leases) {
     entries.push_back(
         {.address = lease.address.address(),
@@ -100,25 +138,41 @@ void record_folder(store::Transaction& transaction, const store::Network& networ
                    const HostLocalFolder& folder, const HostLocalState& state,
                    const store::Moment& now) {
   transaction.set_adopted(network, folder.path().string(), files_of(state));
-  // No stamp where the folder changed so lately that its next change might leave the same one.
   transaction.set_source(network,
-                         {.folder = folder.path().string(),
-                          .stamp = folder.settled(now.at) ? folder.stamp().value_or("") : ""});
+                         {.folder = folder.path().string(), .stamp = note_of(folder, now)});
 }
 
 HostLocal::HostLocal(const std::string& network, const Places& places,
                      const std::filesystem::path& data_dir) {
   for (const std::filesystem::path& root : {places.host_local, data_dir}) {
-    const HostLocalFolder folder(root / network);
-    // A network may be called like a file of the store, which lies in the same place.
-    if (!folder.stamp() || !std::filesystem::is_directory(folder.path())) {
-      continue;
-    }
-    // One folder by two paths would be waited for by itself: each descriptor has a lock of its own.
-    if (folders_.empty() || !std::filesystem::equivalent(folders_.front().path(), folder.path())) {
-      folders_.push_back(folder);
+    watch(root / network);
+  }
+}
+
+bool HostLocal::watch(const std::filesystem::path& path) {
+  const HostLocalFolder folder(path);
+  // A network may be called like a file of the store, which lies in the same place.
+  if (!folder.stamp() || !std::filesystem::is_directory(path)) {
+    return false;
+  }
+  // One folder by two paths would be waited for by itself: each descriptor has a lock of its own.
+  if (std::any_of(folders_.begin(), folders_.end(), [&](const HostLocalFolder& other) {
+        return std::filesystem::equivalent(other.path(), path);
+      })) {
+    return false;
+  }
+  folders_.push_back(folder);
+  return true;
+}
+
+bool HostLocal::watch_exported(store::Transaction& transaction, const store::Network& network) {
+  bool news = false;
+  if (network.handover == store::Handover::kShared) {
+    for (const store::Source& source : transaction.sources(network)) {
+      news = watch(source.folder) || news;
     }
   }
+  return news;
 }
 
 bool HostLocal::is_known(store::Transaction& transaction, const store::Network& network) const {
@@ -131,8 +185,8 @@ bool HostLocal::is_known(store::Transaction& transaction, const store::Network& 
   const std::vector<store::Source> sources = transaction.sources(network);
   return std::all_of(folders_.begin(), folders_.end(), [&](const HostLocalFolder& folder) {
     return std::any_of(sources.begin(), sources.end(), [&](const store::Source& source) {
-      return source.folder == folder.path() && !source.stamp.empty() &&
-             source.stamp == folder.stamp();
+      const std::string_view stamp = noted_stamp(source.stamp);
+      return source.folder == folder.path() && !stamp.empty() && stamp == folder.stamp();
     });
   });
 }
@@ -171,7 +225,8 @@ void HostLocal::adopt(store::Transaction& transaction, store::Network& network,
 }
 
 void HostLocal::follow(store::Transaction& transaction, store::Network& network,
-                       const pools::Offer& offer, const store::Moment& now, const Log& log) const {
+                       const pools::Offer& offer, const store::Moment& now, const Log& log,
+                       Newcomers newcomers) const {
   for (const HostLocalFolder& folder : folders_) {
     const HostLocalState state = folder.read();
     const std::vector<AdoptedFile> files = files_of(state);
@@ -179,7 +234,9 @@ void HostLocal::follow(store::Transaction& transaction, store::Network& network,
     const std::vector<AdoptedFile> vanished = difference(known, files);
     const std::vector<AdoptedFile> appeared = difference(files, known);
     // Files that go together with the lock file were not removed by host-local: no pod has ended.
-    const bool cleared = !folder.has_lock_file();
+    const bool cleared =
+        folder.lock_file() != noted_lock_file(note_in(transaction, network, folder));
+    bool was_called = false;
     for (const AdoptedFile& file : vanished) {
       const std::optional<Lease> lease = transaction.lease_at(network, file.address);
       if (!cleared && lease && is_holder(*lease, file)) {
@@ -194,15 +251,9 @@ void HostLocal::follow(store::Transaction& transaction, store::Network& network,
       if (lease && is_holder(*lease, file)) {
         continue;
       }
-      if (network.handover == store::Handover::kOwned) {
-        throw Error(
-            ErrorKind::kConfig,
-            "network " + network.name + ": host-local has leased " + file.address.to_string() +
-                " to container " + file.container_id + " after podlease took the network over",
-            "two plugins lease from one range: make every configuration of this network use "
-            "podlease, then remove " +
-                (folder.path() / file.address.to_string()).string() +
-                " once its container has ended");
+      if (network.handover == store::Handover::kOwned &&
+          (newcomers == Newcomers::kRefuse || lease)) {
+        throw conflict(network, file, folder);
       }
       if (lease) {
         transaction.release(*lease, now);
@@ -215,11 +266,12 @@ void HostLocal::follow(store::Transaction& transaction, store::Network& network,
       } else {
         take(transaction, network, file, offer, now);
       }
+      was_called = was_called || transaction.lease_at(network, file.address);
     }
-    // host-local was called, and now podlease is again: the way back has been taken in both
-    // directions.
-    if (network.handover == store::Handover::kShared && !cleared &&
-        !(vanished.empty() && appeared.empty())) {
+    // host-local has leased, and now podlease does again: the way back has been taken in both
+    // directions. A file that only vanished says less: pods are deleted with the configuration
+    // that they were started with.
+    if (was_called && network.handover == store::Handover::kShared) {
       transaction.set_handover(network, store::Handover::kOwned);
     }
     record_folder(transaction, network, folder, state, now);
@@ -227,7 +279,8 @@ void HostLocal::follow(store::Transaction& transaction, store::Network& network,
   transaction.forget_ended(network.name);  // all that stands there now is known
 }
 
-void HostLocal::mirror(store::Transaction& transaction, const store::Network& network) const {
+void HostLocal::mirror(store::Transaction& transaction, const store::Network& network,
+                       const store::Moment& now) const {
   const std::vector<Lease> leases = transaction.leases(network);
   for (const HostLocalFolder& folder : folders_) {
     HostLocalState state = folder.read();
@@ -237,8 +290,23 @@ void HostLocal::mirror(store::Transaction& transaction, const store::Network& ne
     const std::vector<HostLocalEntry> entries = to_entries(leases);
     state.entries.insert(state.entries.end(), entries.begin(), entries.end());
     std::sort(state.entries.begin(), state.entries.end());
+    folder.prepare();  // where it was cleared
     folder.write(state);
-    transaction.set_adopted(network, folder.path().string(), files_of(state));
+    record_folder(transaction, network, folder, state, now);
+  }
+}
+
+void HostLocal::forget(store::Transaction& transaction, const store::Network& network,
+                       const AttachmentKey& key) const {
+  for (const HostLocalFolder& folder : folders_) {
+    for (const AdoptedFile& file : files_of(folder.read())) {
+      const bool is_its = file.container_id == key.container_id &&
+                          (file.ifname.empty() || file.ifname == key.ifname);
+      // It may have been started again meanwhile.
+      if (is_its && !transaction.lease_at(network, file.address)) {
+        folder.remove(file.address);
+      }
+    }
   }
 }
 

@@ -28,11 +28,19 @@ namespace podlease::ipam {
 // A change is noticed by the folder's stamp, so an unchanged folder costs one system call.
 class HostLocal {
  public:
+  // What to do with host-local's new leases on a network that is podlease's alone.
+  enum class Newcomers { kRefuse, kTake };
+
   HostLocal(const std::string& network, const Places& places,
             const std::filesystem::path& data_dir);
 
   // Reports whether host-local ever worked on this network here.
   [[nodiscard]] bool present() const { return !folders_.empty(); }
+
+  // Looks after another folder too, if it is there. Returns whether that is news.
+  bool watch(const std::filesystem::path& folder);
+  // Those that a shared network was exported to, wherever they are.
+  bool watch_exported(store::Transaction& transaction, const store::Network& network);
 
   // Reports whether what the store knows of the folders is all there is to know.
   [[nodiscard]] bool is_known(store::Transaction& transaction, const store::Network& network) const;
@@ -47,15 +55,21 @@ class HostLocal {
              const store::Moment& now) const;
 
   // Under host-local's locks, later: ends the leases of files that vanished, and of a shared
-  // network takes over what host-local did. Throws kConfig if it did anything on a network that is
-  // podlease's alone.
+  // network takes over what host-local did. Throws kConfig if it leased anything on a network that
+  // is podlease's alone; with kTake, only if that is an address of ours.
   void follow(store::Transaction& transaction, store::Network& network, const pools::Offer& offer,
-              const store::Moment& now, const Log& log) const;
+              const store::Moment& now, const Log& log,
+              Newcomers newcomers = Newcomers::kRefuse) const;
 
   // Writes the leases of a shared network where host-local will find them, and removes the files of
   // those that ended. Before the commit: a file without a lease is a leak, a lease without a file a
   // duplicate.
-  void mirror(store::Transaction& transaction, const store::Network& network) const;
+  void mirror(store::Transaction& transaction, const store::Network& network,
+              const store::Moment& now) const;
+
+  // Under host-local's locks: removes the files of an attachment that holds no lease any more.
+  void forget(store::Transaction& transaction, const store::Network& network,
+              const AttachmentKey& key) const;
 
  private:
   std::vector<host::HostLocalFolder> folders_;  // those that exist

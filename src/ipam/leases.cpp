@@ -45,10 +45,11 @@ struct Session {
   Store store;
   Transaction transaction;
   Network network;
+  bool shared = false;  // with host-local, until this call at least
 };
 
 struct Opening {
-  const HostLocal* host_local;
+  HostLocal* host_local;
   const pools::Offer* offer;
   const Moment* now;
   const Log* log;
@@ -56,13 +57,17 @@ struct Opening {
 };
 
 // `open` gives the store. Mostly one look tells that the folders hold nothing new; if they do, the
-// store is closed and opened again under host-local's locks, which come first.
+// store is closed and opened again under host-local's locks, which come first. Should the network
+// have been exported to yet another folder meanwhile, once more.
 Session open_session(const std::string& network_name, const Opening& opening,
                      const std::function<Store()>& open) {
   {
     Store store = open();
     Transaction transaction = store.begin();
     std::optional<Network> network = transaction.find_network(network_name);
+    if (network) {
+      opening.host_local->watch_exported(transaction, *network);
+    }
     if (network ? opening.host_local->is_known(transaction, *network)
                 : !opening.host_local->present()) {
       if (!network) {
@@ -79,6 +84,11 @@ Session open_session(const std::string& network_name, const Opening& opening,
   Transaction transaction = store.begin();
   const bool first_use = !transaction.find_network(network_name);
   Network network = transaction.ensure_network(network_name);
+  const bool shared = network.handover == store::Handover::kShared;
+  if (opening.host_local->watch_exported(transaction, network)) {
+    throw Error(ErrorKind::kBusy, "network " + network_name + " is being exported to host-local",
+                "try again");
+  }
   if (first_use) {
     opening.host_local->adopt(transaction, network, *opening.offer, *opening.now);
   } else {
@@ -87,7 +97,8 @@ Session open_session(const std::string& network_name, const Opening& opening,
   return {.host_local_locks = std::move(locks),
           .store = std::move(store),
           .transaction = std::move(transaction),
-          .network = std::move(network)};
+          .network = std::move(network),
+          .shared = shared};
 }
 
 // One ADD inside its transaction.
@@ -125,6 +136,7 @@ class Addition {
             return grant.lease.address.address() == requested.address;
           })) {
         std::vector<std::string> addresses;
+        addresses.reserve(granted.size());
         for (const Granted& grant : granted) {
           addresses.push_back(grant.lease.address.address().to_string());
         }
@@ -255,6 +267,8 @@ class Addition {
   [[nodiscard]] Error not_served(const std::vector<RequestedAddress>& left) const {
     std::vector<std::string> addresses;
     std::vector<std::string> ranges;
+    addresses.reserve(left.size());
+    ranges.reserve(offer_->sets.size());
     for (const RequestedAddress& requested : left) {
       addresses.push_back(requested.address.to_string());
     }
@@ -277,6 +291,26 @@ class Addition {
   const Moment* now_;
   Allocator allocator_;
 };
+
+// The ranges that leases came from, as far as they show it.
+pools::Offer offer_seen_in(const std::vector<Lease>& leases) {
+  pools::Offer offer;
+  for (const Lease& lease : leases) {
+    const net::Range range = lease.address.range();
+    if (lease.range_set < 0 || range.size() == 1 || offer.range_of(range.first()) != nullptr) {
+      continue;
+    }
+    const auto index = static_cast<std::size_t>(lease.range_set);
+    offer.sets.resize(std::max(offer.sets.size(), index + 1));
+    offer.sets[index].ranges.push_back({.name = {},
+                                        .range = range,
+                                        .usable = {},
+                                        .subnet = lease.address.masked(),
+                                        .answer_length = lease.address.length(),
+                                        .gateway = lease.gateway});
+  }
+  return offer;
+}
 
 }  // namespace
 
@@ -302,7 +336,7 @@ std::vector<Granted> Leases::add(const AddRequest& request, const pools::Source&
   const pools::Offer offer = source.offer();
   const Guard guard(*host_, offer);
   const store::Presence presence = presence_of(*host_, request.netns);
-  const HostLocal host_local(request.key.network, places_, data_dir_);
+  HostLocal host_local(request.key.network, places_, data_dir_);
   for (bool waited = false;; waited = true) {
     const Moment before = moment();
     Session session = open_session(request.key.network,
@@ -340,8 +374,10 @@ std::vector<Granted> Leases::add(const AddRequest& request, const pools::Source&
       throw Error(ErrorKind::kOther, "nobody waits for the answer any more: nothing was leased");
     }
     const bool is_new = granted.front().reason != Reason::kHeld;
-    if (is_new && session.network.handover == store::Handover::kShared) {
-      host_local.mirror(session.transaction, session.network);
+    // Also by the call that ends the sharing: host-local may be asked once more, by a runtime that
+    // is about to change its configuration.
+    if (is_new && session.shared) {
+      host_local.mirror(session.transaction, session.network, now);
     }
     session.transaction.commit();
     for (const Granted& grant : granted) {
@@ -358,7 +394,7 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request,
   const pools::Offer offer = source.offer();
   const Guard guard(*host_, offer);
   const store::Presence presence = presence_of(*host_, request.netns);
-  const HostLocal host_local(request.key.network, places_, data_dir_);
+  HostLocal host_local(request.key.network, places_, data_dir_);
   const Moment now = moment();
   const Log silent(*clock_);  // what it would say does not happen
   Session session = open_session(request.key.network,
@@ -396,7 +432,11 @@ std::vector<Lease> Leases::release(const AttachmentKey& key) const {
   std::optional<Error> failure;
   for (auto folder = folders.begin(); folder != folders.end() && ended.empty(); ++folder) {
     try {
-      ended = release_in(*folder, key);
+      Ended in_folder = release_in(*folder, key);
+      ended = std::move(in_folder.leases);
+      if (!in_folder.host_local.empty()) {
+        end_in_host_local(in_folder.host_local, *folder, key);
+      }
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::kBusy) {
         throw;
@@ -418,8 +458,8 @@ std::vector<Lease> Leases::release(const AttachmentKey& key) const {
   return ended;
 }
 
-std::vector<Lease> Leases::release_in(const std::filesystem::path& folder,
-                                      const AttachmentKey& key) const {
+Leases::Ended Leases::release_in(const std::filesystem::path& folder,
+                                 const AttachmentKey& key) const {
   std::optional<Store> store = Store::open_for_release(options(folder));
   if (!store) {
     return {};
@@ -439,8 +479,40 @@ std::vector<Lease> Leases::release_in(const std::filesystem::path& folder,
   for (const Lease& lease : leases) {
     transaction.release(lease, now);
   }
+  Ended ended{.leases = std::move(leases), .host_local = {}};
+  if (network && network->handover == store::Handover::kShared) {
+    for (const store::Source& source : transaction.sources(*network)) {
+      ended.host_local.emplace_back(source.folder);
+    }
+  }
   transaction.commit();
-  return leases;
+  return ended;
+}
+
+// Of a shared network host-local would never learn that a pod has ended, once it is the one that is
+// called for new ones. Only after the lease is gone, as its lock must not be waited for under the
+// store's.
+void Leases::end_in_host_local(const std::vector<std::filesystem::path>& host_local_folders,
+                               const std::filesystem::path& folder,
+                               const AttachmentKey& key) const {
+  constexpr Milliseconds kPatience{2000};
+  try {
+    HostLocal host_local(key.network, places_, folder);
+    for (const std::filesystem::path& exported : host_local_folders) {
+      host_local.watch(exported);
+    }
+    const std::vector<UniqueFd> locks = host_local.lock(std::min(lock_timeout_, kPatience));
+    std::optional<Store> store = Store::open_existing(options(folder));
+    if (store) {
+      Transaction transaction = store->begin();
+      if (const std::optional<Network> network = transaction.find_network(key.network)) {
+        host_local.forget(transaction, *network, key);
+      }
+    }
+  } catch (const Error& error) {
+    // The next ADD will do it; until then an address is not used.
+    log_->write(LogLevel::kWarning, "DEL " + key.container_id + ": " + error.what());
+  }
 }
 
 // A pod that host-local started may end before an ADD has adopted it, the first one or, of a shared
@@ -476,7 +548,7 @@ std::vector<Lease> Leases::held_by(const AttachmentKey& key) const {
 }
 
 void Leases::adopt(const std::string& network, const pools::Offer& offer) const {
-  const HostLocal host_local(network, places_, data_dir_);
+  HostLocal host_local(network, places_, data_dir_);
   if (!host_local.present()) {
     return;
   }
@@ -550,22 +622,40 @@ bool Leases::end(const Lease& lease) const {
 host::HostLocalState Leases::export_to_host_local(const std::string& network_name,
                                                   const std::filesystem::path& root,
                                                   bool dry_run) const {
+  const auto find = [&](std::optional<Store>& store) {
+    store = Store::open_existing(options(data_dir_));
+    std::optional<Transaction> transaction;
+    if (store) {
+      transaction.emplace(store->begin());
+    }
+    if (!transaction || !transaction->find_network(network_name)) {
+      throw Error(ErrorKind::kConfig,
+                  "store " + data_dir_.string() + " has no network " + in_quotes(network_name),
+                  "podlease status lists the networks of every store");
+    }
+    return *std::move(transaction);
+  };
+  HostLocal host_local(network_name, places_, data_dir_);
+  {
+    std::optional<Store> store;
+    Transaction transaction = find(store);
+    host_local.watch_exported(transaction, *transaction.find_network(network_name));
+  }
   const host::HostLocalFolder folder(root / network_name);
-  const UniqueFd lock = folder.stamp() ? folder.lock(lock_timeout_) : UniqueFd();
-  std::optional<Store> store = Store::open_existing(options(data_dir_));
-  std::optional<Transaction> transaction;
-  std::optional<Network> network;
-  if (store) {
-    transaction.emplace(store->begin());
-    network = transaction->find_network(network_name);
+  if (!dry_run) {
+    folder.prepare();
   }
-  if (!network) {
-    throw Error(ErrorKind::kConfig,
-                "store " + data_dir_.string() + " has no network " + in_quotes(network_name),
-                "podlease status lists the networks of every store");
-  }
+  host_local.watch(folder.path());
+  const std::vector<UniqueFd> locks = host_local.lock(lock_timeout_);
+  std::optional<Store> store;
+  Transaction transaction = find(store);
+  Network network = *transaction.find_network(network_name);
+  const Moment now = moment();
+  // What host-local did since the last look must not be undone.
+  host_local.follow(transaction, network, offer_seen_in(transaction.leases(network)), now, *log_,
+                    HostLocal::Newcomers::kTake);
 
-  const std::vector<Lease> leases = transaction->leases(network);
+  const std::vector<Lease> leases = transaction.leases(network);
   host::HostLocalState state{.entries = to_entries(leases), .cursors = {}};
   std::map<int, Lease> latest;  // by range set: host-local goes on after it
   for (const Lease& lease : leases) {
@@ -579,9 +669,9 @@ host::HostLocalState Leases::export_to_host_local(const std::string& network_nam
   }
   if (!dry_run) {
     folder.write(state);
-    transaction->set_handover(*network, store::Handover::kShared);
-    record_folder(*transaction, *network, folder, state, moment());
-    transaction->commit();
+    transaction.set_handover(network, store::Handover::kShared);
+    record_folder(transaction, network, folder, state, now);
+    transaction.commit();
   }
   return state;
 }

@@ -19,8 +19,15 @@ int fail(const World& world, const Error& error, cni::Version version) {
   return 1;
 }
 
+config::Essentials with_data_dir(config::Essentials essentials, const World& world) {
+  if (!essentials.data_dir_given) {
+    essentials.data_dir = world.data_dir;
+  }
+  return essentials;
+}
+
 // Nothing that is wrong with its configuration may keep a DEL from ending the lease.
-int serve_del(const World& world, const cni::Request& request) {
+void serve_del(const World& world, const cni::Request& request, cni::Version& answer_version) {
   std::optional<config::Document> document;
   try {
     document = config::Document::parse(read_all(world.input, kLargestInput));
@@ -28,23 +35,23 @@ int serve_del(const World& world, const cni::Request& request) {
     // Then container id and interface must do.
   }
   const config::Essentials essentials =
-      document ? document->lenient_essentials() : config::Essentials{};
+      with_data_dir(document ? document->lenient_essentials() : config::Essentials{}, world);
+  answer_version = cni::negotiate(essentials.cni_version, request.verb);
   Log log(*world.clock);
   log.open(essentials.log.file, essentials.log.level);
   del({.world = &world,
        .request = &request,
        .document = document ? &*document : nullptr,
        .essentials = &essentials,
-       .version = cni::negotiate(essentials.cni_version, request.verb),
+       .version = answer_version,
        .log = &log});
-  return 0;
 }
 
 void serve(const World& world, const cni::Request& request, cni::Version& answer_version) {
   const config::Document document = config::Document::parse(read_all(world.input, kLargestInput));
   answer_version =
       cni::Version::parse(document.lenient_essentials().cni_version).value_or(answer_version);
-  const config::Essentials essentials = document.essentials();
+  const config::Essentials essentials = with_data_dir(document.essentials(), world);
   Log log(*world.clock);
   log.open(essentials.log.file, essentials.log.level);
   const Call call{.world = &world,
@@ -78,9 +85,10 @@ int run(const World& world) {
       return write_all(world.output, cni::version_answer()) == 0 ? 0 : 1;
     }
     if (request.verb == cni::Verb::kDel) {
-      return serve_del(world, request);
+      serve_del(world, request, version);
+    } else {
+      serve(world, request, version);
     }
-    serve(world, request, version);
     return 0;
   } catch (const Error& error) {
     return fail(world, error, version);

@@ -71,7 +71,10 @@ void add(const Call& call) {
   }
   const int failed = write_all(call.world->output, cni::result_json(result, call.version));
   if (failed != 0) {
-    leases.release(request.key);
+    // What the attachment held before this ADD is still in use.
+    if (granted.front().reason != ipam::Reason::kHeld) {
+      leases.release(request.key);
+    }
     throw io_error("write the result", failed);
   }
 }

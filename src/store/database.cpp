@@ -23,6 +23,10 @@ constexpr int kApplicationId = 0x706f646c;  // "podl"
 // Frames of 1 KiB. Reading back 64 costs a start about as much as two statements; 1,000 cost 40 %
 // of a whole ADD.
 constexpr std::int64_t kLongestLog = 64;
+// What file and log get of the disk in advance, so that DEL has room in them when it is full.
+constexpr int kFileChunk = 64 * 1024;
+constexpr off_t kLogReserve = 2 * kLongestLog * (1024 + 24);
+constexpr std::int64_t kSparePages = 16;
 
 // Every call parses these texts, so they say no more than they must: no types, indexes as
 // constraints of their table (one text less each), and one table for all that is seldom needed.
@@ -61,18 +65,6 @@ void intercept_folder_sync() {
   }
 }
 
-// SQLite creates files for everybody to read; a lease is nobody else's business.
-class OwnerOnly {
- public:
-  OwnerOnly() : old_(umask(S_IRWXG | S_IRWXO)) {}
-  OwnerOnly(const OwnerOnly&) = delete;
-  OwnerOnly& operator=(const OwnerOnly&) = delete;
-  ~OwnerOnly() { umask(old_); }
-
- private:
-  mode_t old_;
-};
-
 struct LogIdentity {
   std::uint64_t inode = 0;
   std::int64_t birth = 0;  // nanoseconds since 1970
@@ -88,6 +80,12 @@ std::optional<LogIdentity> identify(const std::string& log) {
   }
   return LogIdentity{.inode = status.stx_ino,
                      .birth = status.stx_btime.tv_sec * 1'000'000'000 + status.stx_btime.tv_nsec};
+}
+
+// Best effort: not every file system can, and a full disk cannot.
+void reserve(const std::string& log) {
+  const UniqueFd fd(open(log.c_str(), O_RDWR | O_CLOEXEC));
+  static_cast<void>(!fd || fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 0, kLogReserve));
 }
 
 bool is_busy(const SQLite::Exception& exception) {
@@ -158,9 +156,14 @@ Database::Database() : path_(":memory:") {
 
 void Database::connect(const Store::Options& options, bool exclusive) {
   struct stat there {};
+  struct stat log {};
   const bool is_new = stat(path_.c_str(), &there) != 0;
   if (is_new) {
     create_file(path_);
+  } else if (there.st_size == 0 && stat((path_ + "-wal").c_str(), &log) == 0 && log.st_size > 0) {
+    // SQLite would remove the log, and the leases in it.
+    throw Error(ErrorKind::kIo, "store " + path_ + " is empty, but there is a log beside it",
+                "the file is damaged; nothing was changed. To begin anew, move both away");
   }
   const auto busy_timeout =
       std::min(options.lock_timeout, Milliseconds(std::numeric_limits<int>::max()));
@@ -168,6 +171,8 @@ void Database::connect(const Store::Options& options, bool exclusive) {
       path_, SQLite::OPEN_READWRITE, exclusive ? 0 : static_cast<int>(busy_timeout.count()));
   sqlite3* const handle = connection_->getHandle();
   sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  int chunk = kFileChunk;
+  sqlite3_file_control(handle, nullptr, SQLITE_FCNTL_CHUNK_SIZE, &chunk);
   sqlite3_wal_hook(
       handle,
       [](void* frames, sqlite3* /*db*/, const char* /*name*/, int count) {
@@ -261,16 +266,46 @@ void Database::committed() {
   // The commit synced the log, and the folder too unless that was spared because it had been
   // before.
   const LogIdentity log = identify(path_ + "-wal").value_or(LogIdentity{});
+  if (!folder_sync_spared) {
+    reserve(path_ + "-wal");
+  }
   lock_->set_notes({.log_inode = log.inode, .log_birth = log.birth, .log_frames = log_frames_});
 }
 
 void Database::commit_failed() {
+  // Where all was written and only the sync failed, the next process would find the transaction in
+  // the log, and done. Another one, which changes nothing, is written over it, without the syncs
+  // that would fail again.
+  try {
+    connection_->exec("PRAGMA synchronous=OFF");
+    SQLite::Transaction transaction(*connection_, SQLite::TransactionBehavior::IMMEDIATE);
+    connection_->exec("PRAGMA user_version=" + std::to_string(schema_version_));
+    transaction.commit();
+    connection_->exec("PRAGMA synchronous=FULL");
+  } catch (const SQLite::Exception&) {
+    // The disk takes nothing any more; then it holds no whole transaction either.
+  }
   // Where the disk is full the log cannot grow. Folded into the file it need not: it is written
   // from its start again.
   if (lock_ && lock_->notes().log_frames < kLongestLog) {
     LockNotes notes = lock_->notes();
     notes.log_frames = kLongestLog;
     lock_->set_notes(notes);
+  }
+}
+
+void Database::make_room() {
+  struct stat file {};
+  if (!lock_ || stat(path_.c_str(), &file) != 0) {
+    return;
+  }
+  Query pages(*this, "PRAGMA page_count");
+  pages.next();
+  sqlite3_int64 size = (pages.integer() + kSparePages) * 1024;
+  if (size > file.st_size && sqlite3_file_control(connection_->getHandle(), nullptr,
+                                                  SQLITE_FCNTL_SIZE_HINT, &size) != SQLITE_OK) {
+    throw Error(ErrorKind::kIo, "store " + path_ + ": no room for another lease",
+                "the disk is full; nothing was changed");
   }
 }
 

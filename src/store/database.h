@@ -36,6 +36,9 @@ class Database {
   // Prepared once a process, reset and unbound each time. `sql` must be a literal: its address is
   // the key.
   [[nodiscard]] SQLite::Statement& statement(const char* sql);
+  // To be called before a lease is added: sees to it that the file can take in the log, and what
+  // later DELs add to it, whatever happens to the disk meanwhile. Throws kIo if it is full.
+  void make_room();
   // To be called after each commit: notes what is now known of the log.
   void committed();
   // To be called after a commit that failed: sees to it that the next call finds room in the log.

@@ -98,9 +98,24 @@ void create_folder(const std::filesystem::path& folder) {
     }
     throw io_error("create folder " + folder.string(), errno);
   }
-  const UniqueFd parent(open((folder / "..").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!parent || fsync(parent.get()) != 0) {
-    throw io_error("sync the folder above " + folder.string(), errno);
+}
+
+void sync_above(const std::filesystem::path& folder) {
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  UniqueFd at(open(folder.c_str(), kFlags));
+  struct stat here {};
+  struct stat above {};
+  while (at && fstat(at.get(), &here) == 0) {
+    UniqueFd parent(openat(at.get(), "..", kFlags));
+    // At the root, or where another file system is mounted, there is no name to make durable.
+    if (!parent || fstat(parent.get(), &above) != 0 || here.st_dev != above.st_dev ||
+        here.st_ino == above.st_ino) {
+      return;
+    }
+    if (fsync(parent.get()) != 0) {
+      throw io_error("sync a folder above " + folder.string(), errno);
+    }
+    at = std::move(parent);
   }
 }
 

@@ -20,8 +20,12 @@ struct LockNotes {
   friend bool operator==(const LockNotes&, const LockNotes&) = default;
 };
 
-// Makes what is missing of `folder`, readable by its owner only, and durable. Throws kIo.
+// Makes what is missing of `folder`, readable by its owner only. Throws kIo.
 void create_folder(const std::filesystem::path& folder);
+
+// Makes the name of `folder`, and of every folder above it, durable. Whoever made them may have
+// been killed before it did that, so it is not for the maker alone to do. Throws kIo.
+void sync_above(const std::filesystem::path& folder);
 
 // The lock of a store's folder: flock(2) on `<folder>/lock`, which also says who holds it.
 class FolderLock {

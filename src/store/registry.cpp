@@ -51,22 +51,24 @@ std::vector<std::filesystem::path> listed(std::string_view text) {
 void Registry::add(const std::filesystem::path& folder) const {
   const std::string text = read_list(file_);
   const std::vector<std::filesystem::path> known = listed(text);
-  if (std::find(known.begin(), known.end(), folder) != known.end()) {
-    return;
-  }
+  const bool is_known = std::find(known.begin(), known.end(), folder) != known.end();
   create_folder(file_.parent_path());
   // O_APPEND and one write a line: processes that add at once do not cut into each other's.
-  const UniqueFd fd(open(file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+  const int flags = is_known ? O_RDONLY : O_WRONLY | O_APPEND | O_CREAT;
+  const UniqueFd fd(open(file_.c_str(), flags | O_CLOEXEC, 0600));
   if (!fd) {
     throw io_error("open " + file_.string(), errno);
   }
   // A full disk may have left half a line, which must not become the start of this one.
   const bool torn = !text.empty() && text.back() != '\n';
-  const int failed = write_all(fd.get(), (torn ? "\n" : "") + folder.string() + "\n");
+  const std::string line = (torn ? "\n" : "") + folder.string() + "\n";
+  const int failed = is_known ? 0 : write_all(fd.get(), line);
+  // A known one too: who wrote it may have been killed before it was durable.
   if (failed != 0 || fsync(fd.get()) != 0) {
     throw io_error("write " + file_.string(), failed != 0 ? failed : errno);
   }
   sync_folder(file_.parent_path());
+  sync_above(file_.parent_path());
 }
 
 std::vector<std::filesystem::path> Registry::folders() const {

@@ -10,6 +10,8 @@
 #include <cstring>
 
 namespace podlease::store {
+
+#ifndef PODLEASE_PLAIN_MALLOC
 namespace {
 
 // Blocks of 32 bytes to 8 KiB in powers of two, cut from chunks that are never given back, and kept
@@ -18,7 +20,7 @@ namespace {
 // more than one over ten. Anything larger is malloc's.
 constexpr std::size_t kSmallest = 32;
 constexpr std::size_t kLargest = 8192;
-constexpr std::size_t kChunk = 64 * 1024;
+constexpr std::size_t kChunk = std::size_t{64} * 1024;
 constexpr std::size_t kClasses = 9;
 static_assert(kSmallest << (kClasses - 1) == kLargest);
 
@@ -124,6 +126,7 @@ int start(void* /*data*/) {
 void stop(void* /*data*/) {}
 
 }  // namespace
+#endif
 
 void set_up_sqlite() {
   static bool done = false;

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "database.h"
+#include "lock.h"
 #include "podlease/store/registry.h"
 
 namespace podlease::store {
@@ -17,9 +18,13 @@ Store::~Store() = default;
 
 namespace {
 
+// An empty file is what a creator leaves that was killed, or found no space; unless there is a log.
 bool has_store(const std::filesystem::path& folder) {
-  struct stat there {};
-  return stat((folder / "podlease.db").c_str(), &there) == 0;
+  struct stat file {};
+  struct stat log {};
+  return stat((folder / "podlease.db").c_str(), &file) == 0 &&
+         (file.st_size > 0 ||
+          (stat((folder / "podlease.db-wal").c_str(), &log) == 0 && log.st_size > 0));
 }
 
 // Nothing if there is neither store nor lock. A lock file that somebody removed is made again: the
@@ -32,8 +37,11 @@ std::optional<FolderLock> lock_existing(const Store::Options& options) {
 
 Store Store::open(const Options& options) {
   std::optional<FolderLock> lock = FolderLock::take(options.folder, options.lock_timeout, true);
-  if (!has_store(options.folder) && !options.registry.empty()) {
-    Registry(options.registry).add(options.folder);
+  if (!has_store(options.folder)) {
+    sync_above(options.folder);
+    if (!options.registry.empty()) {
+      Registry(options.registry).add(options.folder);
+    }
   }
   return Store(std::make_unique<Database>(options, std::move(*lock), Database::Use::kNormal));
 }

@@ -68,10 +68,14 @@ std::vector<Lease> read_leases(Query& rows, const Network* network = nullptr) {
   return leases;
 }
 
-// FNV-1a, 64 bits: the same set of addresses has the same fingerprint in every process.
-std::int64_t fingerprint(const IntervalSet& set) {
+// FNV-1a, 64 bits, of what the set holds of one family: the same addresses have the same
+// fingerprint in every process.
+std::int64_t fingerprint(Family family, const IntervalSet& set) {
   std::uint64_t hash = 0xcbf29ce484222325U;
   for (const Range& range : set.ranges()) {
+    if (range.family() != family) {
+      continue;
+    }
     for (const char byte : encode({range.first(), range.last()})) {
       hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3U;
     }
@@ -216,6 +220,7 @@ std::vector<Lease> Transaction::leases(const std::optional<Network>& network) {
 }
 
 void Transaction::insert(const Network& network, const Lease& lease, Before before) {
+  database_->make_room();
   const Address address = lease.address.address();
   Query(*database_,
         "INSERT INTO lease(network, container, ifname, address, prefix, gateway, range_set, "
@@ -372,7 +377,7 @@ std::optional<Freed> Transaction::oldest_freed(const Network& network, Family fa
       } else if (only_unusable) {
         unusable_up_to = position;
         if (++steps == kFewSteps && !known) {
-          known = fingerprint(usable);
+          known = fingerprint(family, usable);
           Query skip(*database_,
                      "SELECT value FROM note WHERE kind = 'skipped' AND network = ? AND key = ?");
           if (skip.bind(network.id, *known).next()) {
@@ -484,15 +489,16 @@ void Transaction::set_source(const Network& network, const Source& source) {
 
 namespace {
 
-// Notes of kind `adopted`: the file's path and what it said, container and interface in a line
-// each. The paths in a folder are those from FOLDER/ on to FOLDER0, '0' being what follows '/'.
+// Notes of kind `adopted`: folder and file in a line each, and what the file said, container and
+// interface in a line each. The files of a folder are those from FOLDER\n on to FOLDER\v, which no
+// folder inside it is among.
 #define PODLEASE_ADOPTED_IN_FOLDER \
-  " FROM note WHERE kind = 'adopted' AND network = ? AND key BETWEEN ? || '/' AND ? || '0'"
+  " FROM note WHERE kind = 'adopted' AND network = ? AND key BETWEEN ? AND ?"
 
 AdoptedFile read_adopted(const std::string& path, const std::string& content,
                          const std::string& store) {
   const std::optional<Address> address =
-      Address::parse(std::string_view(path).substr(path.rfind('/') + 1));
+      Address::parse(std::string_view(path).substr(path.rfind('\n') + 1));
   const std::size_t line = content.rfind('\n');
   if (!address || line == std::string::npos) {
     throw Error(ErrorKind::kIo, "store " + store + " holds a note of " + path + " that is none");
@@ -507,7 +513,7 @@ AdoptedFile read_adopted(const std::string& path, const std::string& content,
 std::vector<AdoptedFile> Transaction::adopted(const Network& network, const std::string& folder) {
   std::vector<AdoptedFile> files;
   Query rows(*database_, "SELECT key, value" PODLEASE_ADOPTED_IN_FOLDER);
-  rows.bind(network.id, folder, folder);
+  rows.bind(network.id, folder + "\n", folder + "\v");
   while (rows.next()) {
     const std::string path = rows.text();
     files.push_back(read_adopted(path, rows.text(), database_->path()));
@@ -518,10 +524,12 @@ std::vector<AdoptedFile> Transaction::adopted(const Network& network, const std:
 
 void Transaction::set_adopted(const Network& network, const std::string& folder,
                               const std::vector<AdoptedFile>& files) {
-  Query(*database_, "DELETE" PODLEASE_ADOPTED_IN_FOLDER).bind(network.id, folder, folder).run();
+  Query(*database_, "DELETE" PODLEASE_ADOPTED_IN_FOLDER)
+      .bind(network.id, folder + "\n", folder + "\v")
+      .run();
   for (const AdoptedFile& file : files) {
     Query(*database_, "INSERT INTO note(kind, network, key, value) VALUES('adopted', ?, ?, ?)")
-        .bind(network.id, folder + "/" + file.address.to_string(),
+        .bind(network.id, folder + "\n" + file.address.to_string(),
               file.container_id + "\n" + file.ifname)
         .run();
   }

@@ -159,6 +159,7 @@ Child holder_of(const std::filesystem::path& path, Milliseconds hold) {
     if (flock(fd.get(), LOCK_EX) != 0 || write_all(ready.write_end.get(), "x") != 0) {
       return 1;
     }
+    ready.write_end.reset();
     std::this_thread::sleep_for(hold);
     return 0;
   });
@@ -686,7 +687,7 @@ TEST(FlockTest, OtherSignalsDoNotEndTheWait) {
   const UniqueFd fd = open_lock(path);
   const Child holder = holder_of(path, 60s);
   const pid_t self = getpid();
-  const Child nuisance([self] {
+  Child nuisance([self] {
     while (kill(self, SIGUSR1) == 0) {
       std::this_thread::sleep_for(5ms);
     }
@@ -695,11 +696,7 @@ TEST(FlockTest, OtherSignalsDoNotEndTheWait) {
   const auto start = std::chrono::steady_clock::now();
   EXPECT_FALSE(flock_within(fd.get(), 200ms, path.string()));
   EXPECT_GE(elapsed_since(start), 200ms);
-  // The nuisance must be gone before its handler is.
-  {
-    Child& last = const_cast<Child&>(nuisance);  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-    last.end_now();
-  }
+  nuisance.end_now();
   ASSERT_EQ(sigaction(SIGUSR1, &before, nullptr), 0);
 }
 

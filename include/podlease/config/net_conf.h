@@ -91,6 +91,8 @@ class Document {
 
   Document(Document&&) noexcept;
   Document& operator=(Document&&) noexcept;
+  Document(const Document&) = delete;
+  Document& operator=(const Document&) = delete;
   ~Document();
 
   // Throws kConfig for a wrong type, an invalid or missing network name; kDecode for a cniVersion

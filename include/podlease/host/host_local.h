@@ -58,9 +58,13 @@ class HostLocalFolder {
   // Reports whether the folder's last change lies at least two seconds before `now`.
   [[nodiscard]] bool settled(Instant now) const;
 
-  // Reports whether host-local's lock file is there. host-local never removes it, so where it is
-  // missing, somebody has cleared the folder.
-  [[nodiscard]] bool has_lock_file() const;
+  // Which lock file is there: a text that another one, made later in its place, does not share.
+  // host-local makes it once and never removes it, so where there is none or another one, somebody
+  // has cleared the folder.
+  [[nodiscard]] std::optional<std::string> lock_file() const;
+
+  // Makes the folder and its lock file where they are missing, as host-local would. Throws kIo.
+  void prepare() const;
 
   // Takes host-local's own lock, as long as the returned descriptor lives. Throws kBusy after
   // `timeout`, kIo otherwise. Creates nothing: where there is no lock file, the folder itself is
@@ -76,6 +80,10 @@ class HostLocalFolder {
   // To be called under its lock, if the folder exists; creates it otherwise. New files are durable
   // before old ones go. Throws kIo.
   void write(const HostLocalState& state) const;
+
+  // Removes the file of an address; under the lock. Not durable: a file that comes back is only a
+  // leak. Throws kIo.
+  void remove(net::Address address) const;
 
  private:
   std::filesystem::path path_;

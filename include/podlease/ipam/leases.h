@@ -83,6 +83,7 @@ class Leases {
   // Ends what the attachment holds, in whichever store of this node it is. Without a network name
   // it goes by container id and interface. Nothing to end is success. Returns what was ended.
   // Throws kBusy or kIo.
+  // NOLINTNEXTLINE(modernize-use-nodiscard): that it is ended is what most callers want
   std::vector<store::Lease> release(const AttachmentKey& key) const;
 
   // The leases of an attachment.
@@ -118,9 +119,16 @@ class Leases {
  private:
   [[nodiscard]] store::Store::Options options(const std::filesystem::path& folder) const;
   [[nodiscard]] store::Moment moment() const;
-  [[nodiscard]] std::vector<store::Lease> release_in(const std::filesystem::path& folder,
-                                                     const AttachmentKey& key) const;
+  // What a DEL ended in one store, and the folders in which host-local has files of it too.
+  struct Ended {
+    std::vector<store::Lease> leases;
+    std::vector<std::filesystem::path> host_local;
+  };
+  [[nodiscard]] Ended release_in(const std::filesystem::path& folder,
+                                 const AttachmentKey& key) const;
   void note_early_end(const AttachmentKey& key) const;
+  void end_in_host_local(const std::vector<std::filesystem::path>& host_local_folders,
+                         const std::filesystem::path& folder, const AttachmentKey& key) const;
 
   const host::Host* host_;
   const Clock* clock_;

@@ -74,6 +74,8 @@ class Transaction {
   explicit Transaction(Database& database);
   Transaction(Transaction&&) noexcept;
   Transaction& operator=(Transaction&&) noexcept;
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
   ~Transaction();
 
   // Durable once it returns. Without a change it costs no sync.

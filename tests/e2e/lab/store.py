@@ -1,0 +1,84 @@
+"""Looks into podlease's store with nothing of podlease: include/podlease/store/store.h tells the
+schema."""
+
+import shutil
+import sqlite3
+import tempfile
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+FILES = ("podlease.db", "podlease.db-wal", "podlease.db-journal")
+
+
+@dataclass
+class Contents:
+    """The addresses of a store, with the network's number in front: (1, "10.88.0.2")."""
+
+    leased: dict[tuple[int, str], tuple[str, str]]  # whose: container id and interface
+    freed: set[tuple[int, str]]
+    touched: set[tuple[int, str]]
+
+    def of(self, container_id: str) -> list[str]:
+        """The addresses of a container, in order."""
+        return [at[1] for at, holder in self.leased.items() if holder[0] == container_id]
+
+
+def text_of(blob: bytes) -> str:
+    """One byte 4 or 6, then 4 or 16 bytes."""
+    address = ip_address(blob[1:])
+    assert address.version == blob[0], blob
+    return str(address)
+
+
+def _between(first: bytes, last: bytes) -> list[str]:
+    start, end = (int.from_bytes(blob[1:], "big") for blob in (first, last))
+    width = len(first) - 1
+    return [text_of(first[:1] + number.to_bytes(width, "big")) for number in range(start, end + 1)]
+
+
+def read(folder: Path) -> Contents:
+    """Checks the file and reads it. That is done to a copy: an SQLite that closes a store as the
+    last one removes its log, and the tests want to see what podlease does with that."""
+    with tempfile.TemporaryDirectory(dir="/run") as copy:
+        for name in FILES:
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, Path(copy, name))
+        with closing(sqlite3.connect(Path(copy, FILES[0]))) as database:
+            assert database.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+            if not database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                return Contents({}, set(), set())
+            return _read(database)
+
+
+def _read(database: sqlite3.Connection) -> Contents:
+    leases = database.execute("SELECT network, address, container, ifname FROM lease ORDER BY id")
+    leased = [((network, text_of(blob)), (cid, name)) for network, blob, cid, name in leases]
+    twice = [at for at, times in Counter(at for at, _ in leased).items() if times > 1]
+    assert not twice, f"leased twice: {twice}"
+    freed = database.execute("SELECT network, address FROM freed")
+    touched = database.execute("SELECT network, first, last FROM touched")
+    return Contents(
+        dict(leased),
+        {(network, text_of(blob)) for network, blob in freed},
+        {(network, at) for network, first, last in touched for at in _between(first, last)},
+    )
+
+
+def read_sound(folder: Path) -> Contents:
+    """Reads a store and demands that every touched address is in exactly one place."""
+    contents = read(folder)
+    assert not contents.leased.keys() & contents.freed
+    assert contents.leased.keys() | contents.freed == contents.touched
+    return contents
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below the folder but the lock, which is rewritten by whoever takes it."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / "lock"
+    }

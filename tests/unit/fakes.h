@@ -1,0 +1,222 @@
+#ifndef PODLEASE_TESTS_UNIT_FAKES_H_
+#define PODLEASE_TESTS_UNIT_FAKES_H_
+
+#include <stdlib.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "podlease/base/clock.h"
+#include "podlease/base/error.h"
+#include "podlease/base/file.h"
+#include "podlease/host/host.h"
+#include "podlease/net/address.h"
+#include "podlease/net/prefix.h"
+#include "podlease/net/range.h"
+
+// A made-up machine and a made-up time for the tests of areas ipam and plugin. Everything else
+// there is real.
+namespace podlease::fakes {
+
+// A bad literal in a test ends it with std::bad_optional_access, which GoogleTest reports.
+inline net::Address address(std::string_view text) {
+  return net::Address::parse(text).value();
+}
+inline net::Range range(std::string_view text) {
+  return net::Range::parse(text).value();
+}
+inline net::Prefix prefix(std::string_view text) {
+  return net::Prefix::parse(text).value();
+}
+
+// A folder that ends with the test.
+class TempFolder {
+ public:
+  TempFolder() : TempFolder(std::filesystem::temp_directory_path()) {}
+  explicit TempFolder(const std::filesystem::path& parent) {
+    std::string name = (parent / "podlease-test-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      throw io_error("mkdtemp " + name, errno);
+    }
+    path_ = name;
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+  ~TempFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// With the folders above it.
+inline void put(const std::filesystem::path& path, std::string_view body) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << body;
+}
+// "(none)" if there is no such file.
+inline std::string body_of(const std::filesystem::path& path) {
+  return read_file(path, 1 << 24).value_or("(none)");
+}
+// Where writing costs no disk: for long runs.
+inline std::filesystem::path memory_folder() {
+  const std::filesystem::path shared_memory = "/dev/shm";
+  return std::filesystem::is_directory(shared_memory) ? shared_memory
+                                                      : std::filesystem::temp_directory_path();
+}
+// Every file below `folder` with its content.
+inline std::map<std::string, std::string> contents_of(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> contents;
+  if (std::filesystem::exists(folder)) {
+    for (const auto& item : std::filesystem::recursive_directory_iterator(folder)) {
+      contents[item.path().string()] = item.is_regular_file() ? body_of(item.path()) : "(folder)";
+    }
+  }
+  return contents;
+}
+
+// The names of what is in one of them only, or differs.
+inline std::vector<std::string> changes(const std::map<std::string, std::string>& before,
+                                        const std::map<std::string, std::string>& after) {
+  std::vector<std::string> names;
+  for (const auto& [name, body] : before) {
+    const auto found = after.find(name);
+    if (found == after.end() || found->second != body) {
+      names.push_back(name);
+    }
+  }
+  for (const auto& [name, body] : after) {
+    if (!before.contains(name)) {
+      names.push_back(name);
+    }
+  }
+  return names;
+}
+
+// Time that passes only when told to; a sleep takes no time outside.
+class FakeClock final : public Clock {
+ public:
+  [[nodiscard]] Instant now() const override { return now_; }
+  void sleep(Milliseconds duration) const override {
+    slept_ += duration;
+    ++sleeps_;
+    pass(duration);
+    if (on_sleep) {
+      on_sleep();
+    }
+  }
+
+  void pass(Milliseconds duration) const {
+    now_.wall += duration;
+    now_.since_boot += duration;
+  }
+  // Somebody sets the clock on the wall.
+  void set_wall(Milliseconds difference) { now_.wall += difference; }
+  void reboot(Milliseconds difference = Milliseconds(60'000)) {
+    now_.wall += difference;
+    now_.since_boot = Milliseconds(20'000);
+  }
+
+  [[nodiscard]] int sleeps() const { return sleeps_; }
+  [[nodiscard]] Milliseconds slept() const { return slept_; }
+
+  std::function<void()> on_sleep;  // what others do meanwhile
+
+ private:
+  // The true date: files of host-local carry the kernel's.
+  mutable Instant now_{.wall = SystemClock().now().wall, .since_boot = Milliseconds(1'000'000)};
+  mutable int sleeps_ = 0;
+  mutable Milliseconds slept_{0};
+};
+
+class FakeHost final : public host::Host {
+ public:
+  [[nodiscard]] std::string boot_id() const override { return boot; }
+  [[nodiscard]] host::NetnsSight look_at(const std::filesystem::path& netns) const override {
+    if (on_look) {
+      on_look(netns);
+    }
+    const auto found = namespaces.find(netns.string());
+    return found == namespaces.end()
+               ? host::NetnsSight{.state = host::NetnsState::kAbsent, .id = {}}
+               : found->second;
+  }
+  [[nodiscard]] std::optional<host::AddressHolder> holder_of(net::Address address) const override {
+    const auto found = holders.find(address);
+    return found == holders.end() ? std::nullopt : std::optional(found->second);
+  }
+  [[nodiscard]] std::optional<host::Uplink> uplink(net::Family family) const override {
+    const auto found = uplinks.find(family);
+    return found == uplinks.end() ? std::nullopt : std::optional(found->second);
+  }
+
+  // A namespace that never was before.
+  void start(const std::string& netns) {
+    namespaces[netns] = {.state = host::NetnsState::kAlive,
+                         .id = {.device = 4, .inode = next_inode_++}};
+  }
+  void end(const std::string& netns) { namespaces.erase(netns); }
+  void hide(const std::string& netns) {
+    namespaces[netns] = {.state = host::NetnsState::kDoubt, .id = {}};
+  }
+  void hold(net::Address address,
+            host::AddressHolder::Kind kind = host::AddressHolder::Kind::kInterface) {
+    holders[address] = {.kind = kind, .interface = "eth7"};
+  }
+  void set_uplink(std::string_view own, std::string_view gateway) {
+    const net::Prefix at = prefix(own);
+    uplinks.insert_or_assign(
+        at.family(),
+        host::Uplink{.address = at,
+                     .gateway = gateway.empty() ? std::nullopt : net::Address::parse(gateway),
+                     .interface = "eth0"});
+  }
+  // All namespaces are gone.
+  void reboot() {
+    boot = "boot-" + std::to_string(++boots_);
+    namespaces.clear();
+  }
+
+  std::string boot = "boot-1";
+  std::map<std::string, host::NetnsSight> namespaces;  // others are absent
+  std::map<net::Address, host::AddressHolder> holders;
+  std::map<net::Family, host::Uplink> uplinks;
+  std::function<void(const std::filesystem::path&)> on_look;  // before each look
+
+ private:
+  std::uint64_t next_inode_ = 4'026'532'000;
+  int boots_ = 1;
+};
+
+// The kind of the Error that `action` throws, its message and details.
+struct Thrown {
+  std::optional<ErrorKind> kind;  // nothing: it threw none
+  std::string message;
+  std::string details;
+};
+inline Thrown thrown_by(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return {.kind = error.kind(), .message = error.what(), .details = error.details()};
+  }
+  return {};
+}
+
+}  // namespace podlease::fakes
+
+#endif  // PODLEASE_TESTS_UNIT_FAKES_H_
