@@ -117,8 +117,10 @@ void add_changing_commands(CLI::App& app, Parsed& parsed) {
   export_command->add_flag("--host-local", parsed.exports.host_local, "In host-local's format");
   export_command->add_option("--network", parsed.exports.network,
                              "The network (default: the only one)");
-  export_command->add_option("--to", parsed.exports.root,
-                             "host-local's dataDir (default: /var/lib/cni/networks)");
+  export_command->add_option(
+      "--to", parsed.exports.root,
+      "host-local's dataDir (default: where the network was adopted from, else "
+      "ipam.dataDir if there was one, else /var/lib/cni/networks)");
   export_command->add_flag("--dry-run", parsed.exports.dry_run, "Only say what would be written");
   export_command->callback([&parsed] {
     parsed.run = [&parsed] { return export_leases(parsed.context, parsed.exports); };

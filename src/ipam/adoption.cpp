@@ -35,6 +35,12 @@ std::vector<AdoptedFile> difference(const std::vector<AdoptedFile>& a,
   return only_a;
 }
 
+// As host-local's own DEL matches them.
+bool is_of(const AdoptedFile& file, const AttachmentKey& key) {
+  return file.container_id == key.container_id &&
+         (file.ifname.empty() || file.ifname == key.ifname);
+}
+
 bool is_holder(const Lease& lease, const AdoptedFile& file) {
   return lease.key.container_id == file.container_id &&
          (lease.key.ifname == file.ifname || lease.key.ifname.empty() || file.ifname.empty());
@@ -296,14 +302,24 @@ void HostLocal::mirror(store::Transaction& transaction, const store::Network& ne
   }
 }
 
+bool HostLocal::holds(const AttachmentKey& key) const {
+  return std::any_of(folders_.begin(), folders_.end(), [&](const HostLocalFolder& folder) {
+    const std::vector<AdoptedFile> files = files_of(folder.read());
+    return std::any_of(files.begin(), files.end(),
+                       [&](const AdoptedFile& file) { return is_of(file, key); });
+  });
+}
+
 void HostLocal::forget(store::Transaction& transaction, const store::Network& network,
                        const AttachmentKey& key) const {
   for (const HostLocalFolder& folder : folders_) {
     for (const AdoptedFile& file : files_of(folder.read())) {
-      const bool is_its = file.container_id == key.container_id &&
-                          (file.ifname.empty() || file.ifname == key.ifname);
-      // It may have been started again meanwhile.
-      if (is_its && !transaction.lease_at(network, file.address)) {
+      if (!is_of(file, key)) {
+        continue;
+      }
+      // Unless it was started again meanwhile.
+      const std::optional<Lease> lease = transaction.lease_at(network, file.address);
+      if (!lease || !is_holder(*lease, file)) {
         folder.remove(file.address);
       }
     }

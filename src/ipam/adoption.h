@@ -38,7 +38,7 @@ class HostLocal {
   [[nodiscard]] bool present() const { return !folders_.empty(); }
 
   // Looks after another folder too, if it is there. Returns whether that is news.
-  bool watch(const std::filesystem::path& folder);
+  bool watch(const std::filesystem::path& path);
   // Those that a shared network was exported to, wherever they are.
   bool watch_exported(store::Transaction& transaction, const store::Network& network);
 
@@ -66,6 +66,9 @@ class HostLocal {
   // duplicate.
   void mirror(store::Transaction& transaction, const store::Network& network,
               const store::Moment& now) const;
+
+  // Reports whether there is a file of an attachment.
+  [[nodiscard]] bool holds(const AttachmentKey& key) const;
 
   // Under host-local's locks: removes the files of an attachment that holds no lease any more.
   void forget(store::Transaction& transaction, const store::Network& network,

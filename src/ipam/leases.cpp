@@ -292,6 +292,18 @@ class Addition {
   Allocator allocator_;
 };
 
+// Where host-local has files of a network too; empty if it is not shared.
+std::vector<std::filesystem::path> shared_folders(Transaction& transaction,
+                                                  const Network& network) {
+  std::vector<std::filesystem::path> folders;
+  if (network.handover == store::Handover::kShared) {
+    for (const store::Source& source : transaction.sources(network)) {
+      folders.emplace_back(source.folder);
+    }
+  }
+  return folders;
+}
+
 // The ranges that leases came from, as far as they show it.
 pools::Offer offer_seen_in(const std::vector<Lease>& leases) {
   pools::Offer offer;
@@ -441,8 +453,12 @@ std::vector<Lease> Leases::release(const AttachmentKey& key) const {
       if (error.kind() == ErrorKind::kBusy) {
         throw;
       }
-      // One damaged store must not hide what another holds.
-      failure = failure ? failure : error;
+      // Of the store that is not in use any more a leak is the worst; that no pod could end is
+      // worse.
+      if (*folder == data_dir_) {
+        failure = error;
+      }
+      log_->write(LogLevel::kWarning, "DEL " + key.container_id + ": " + error.what());
     }
   }
   if (ended.empty() && failure) {
@@ -480,10 +496,8 @@ Leases::Ended Leases::release_in(const std::filesystem::path& folder,
     transaction.release(lease, now);
   }
   Ended ended{.leases = std::move(leases), .host_local = {}};
-  if (network && network->handover == store::Handover::kShared) {
-    for (const store::Source& source : transaction.sources(*network)) {
-      ended.host_local.emplace_back(source.folder);
-    }
+  if (network) {
+    ended.host_local = shared_folders(transaction, *network);
   }
   transaction.commit();
   return ended;
@@ -515,19 +529,31 @@ void Leases::end_in_host_local(const std::vector<std::filesystem::path>& host_lo
   }
 }
 
-// A pod that host-local started may end before an ADD has adopted it, the first one or, of a shared
-// network, the next; then it must not be adopted any more.
+// A pod that host-local started may end before the first ADD has adopted it; then it must not be
+// adopted any more. Of a shared network its file can go at once. Nothing is noted of what
+// host-local does not hold: it may start the same container later.
 void Leases::note_early_end(const AttachmentKey& key) const {
-  if (!HostLocal(key.network, places_, data_dir_).present()) {
-    return;
-  }
   try {
-    Store store = Store::open(options(data_dir_));
-    Transaction transaction = store.begin();
-    const std::optional<Network> network = transaction.find_network(key.network);
-    if (!network || network->handover == store::Handover::kShared) {
-      transaction.note_ended(key);
-      transaction.commit();
+    const HostLocal host_local(key.network, places_, data_dir_);
+    if (!host_local.present()) {
+      return;
+    }
+    std::vector<std::filesystem::path> shared;
+    {
+      Store store = Store::open(options(data_dir_));
+      Transaction transaction = store.begin();
+      const std::optional<Network> network = transaction.find_network(key.network);
+      if (!network && host_local.holds(key)) {
+        transaction.note_ended(key);
+        transaction.commit();
+        return;
+      }
+      if (network) {
+        shared = shared_folders(transaction, *network);
+      }
+    }
+    if (!shared.empty()) {
+      end_in_host_local(shared, data_dir_, key);
     }
   } catch (const Error& error) {
     // Nothing of ours is leased: DEL has succeeded, and an address that stays behind is only a

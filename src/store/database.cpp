@@ -207,7 +207,7 @@ void Database::check_schema(Use use) {
     create_schema();
     return;
   }
-  if (is_newer() && use != Use::kReleaseOnly) {
+  if (is_newer() && use != Use::kRelease) {
     throw Error(
         ErrorKind::kIo,
         "store " + path_ + " has schema " + std::to_string(schema_version_ / kVersionFactor) + "." +
@@ -215,9 +215,10 @@ void Database::check_schema(Use use) {
             std::to_string(kMajor) + "." + std::to_string(kMinor),
         "a newer podlease wrote it: install that one again. DEL works meanwhile");
   }
-  if (lock_->notes().log_frames >= kLongestLog) {
+  if (use != Use::kLook && lock_->notes().log_frames >= kLongestLog) {
     // PASSIVE waits for nobody: a reader that keeps it from finishing only lets the log grow. Nor
-    // is a failure, such as a full disk, one of the work at hand: the log is whole.
+    // is a failure, such as a full disk, one of the work at hand: the log is whole. That all of it
+    // is folded is forgotten with the connection, so only a call that goes on to write ends it.
     sqlite3_wal_checkpoint_v2(connection_->getHandle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
                               nullptr);
   }
@@ -281,10 +282,10 @@ void Database::commit_failed() {
     SQLite::Transaction transaction(*connection_, SQLite::TransactionBehavior::IMMEDIATE);
     connection_->exec("PRAGMA user_version=" + std::to_string(schema_version_));
     transaction.commit();
-    connection_->exec("PRAGMA synchronous=FULL");
   } catch (const SQLite::Exception&) {
     // The disk takes nothing any more; then it holds no whole transaction either.
   }
+  connection_->tryExec("PRAGMA synchronous=FULL");
   // Where the disk is full the log cannot grow. Folded into the file it need not: it is written
   // from its start again.
   if (lock_ && lock_->notes().log_frames < kLongestLog) {

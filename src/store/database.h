@@ -22,7 +22,8 @@ namespace podlease::store {
 // The open file with its lock: connection settings, schema, log and statements.
 class Database {
  public:
-  enum class Use { kNormal, kReleaseOnly };
+  // kLook does not fold the log: it would cost syncs, and a call that writes nothing has none.
+  enum class Use { kLease, kLook, kRelease };
 
   Database(const Store::Options& options, FolderLock lock, Use use);
   // In memory, without a lock.

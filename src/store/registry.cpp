@@ -61,7 +61,8 @@ void Registry::add(const std::filesystem::path& folder) const {
   }
   // A full disk may have left half a line, which must not become the start of this one.
   const bool torn = !text.empty() && text.back() != '\n';
-  const std::string line = (torn ? "\n" : "") + folder.string() + "\n";
+  std::string line = torn ? "\n" : "";
+  line.append(folder.native()).append("\n");
   const int failed = is_known ? 0 : write_all(fd.get(), line);
   // A known one too: who wrote it may have been killed before it was durable.
   if (failed != 0 || fsync(fd.get()) != 0) {

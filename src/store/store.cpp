@@ -43,7 +43,7 @@ Store Store::open(const Options& options) {
       Registry(options.registry).add(options.folder);
     }
   }
-  return Store(std::make_unique<Database>(options, std::move(*lock), Database::Use::kNormal));
+  return Store(std::make_unique<Database>(options, std::move(*lock), Database::Use::kLease));
 }
 
 std::optional<Store> Store::open_existing(const Options& options) {
@@ -51,7 +51,7 @@ std::optional<Store> Store::open_existing(const Options& options) {
   if (!lock || !has_store(options.folder)) {
     return std::nullopt;
   }
-  return Store(std::make_unique<Database>(options, std::move(*lock), Database::Use::kNormal));
+  return Store(std::make_unique<Database>(options, std::move(*lock), Database::Use::kLook));
 }
 
 std::optional<Store> Store::open_for_release(const Options& options) {
@@ -59,7 +59,7 @@ std::optional<Store> Store::open_for_release(const Options& options) {
   if (!lock || !has_store(options.folder)) {
     return std::nullopt;
   }
-  return Store(std::make_unique<Database>(options, std::move(*lock), Database::Use::kReleaseOnly));
+  return Store(std::make_unique<Database>(options, std::move(*lock), Database::Use::kRelease));
 }
 
 Store Store::in_memory() {

@@ -1,7 +1,9 @@
-// peak FILE PROGRAM [ARGUMENT]...: runs the program and writes its peak resident memory, in KiB, to FILE.
+// peak FILE PROGRAM [ARGUMENT]...: runs the program and writes its peak resident memory, in KiB, to
+// FILE.
 //
-// A process of its own, since what the kernel tells of a child begins with the peak of the memory that the child was
-// spawned from: here, this program's own, which is smaller than any that is worth measuring.
+// A process of its own, since what the kernel tells of a child begins with the peak of the memory
+// that the child was spawned from: here, this program's own, which is smaller than any that is
+// worth measuring.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>

@@ -1349,6 +1349,21 @@ TEST_F(LeasesTest, AClearedFolderEndsNoLease) {
   EXPECT_THAT(all(), SizeIs(4));
 }
 
+TEST_F(LeasesTest, AFolderThatHostLocalMadeAnewEndsNoLease) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  leases().adopt("net", offer);
+  // rm -rf /var/lib/cni/networks, and then a late DEL through host-local.
+  fs::remove_all(places.host_local);
+  put(host_local() / "lock", "");
+  EXPECT_EQ(add("a"), "10.1.0.3/29 untouched");
+  EXPECT_THAT(held_by("old"), SizeIs(1));
+  host_local_file("10.1.0.2", "old\r\neth0");
+  leases().adopt("net", offer);
+  fs::remove(host_local() / "10.1.0.2");
+  EXPECT_EQ(add("b"), "10.1.0.4/29 untouched");
+  EXPECT_THAT(held_by("old"), IsEmpty()) << "in its new folder host-local is believed again";
+}
+
 TEST_F(LeasesTest, AdoptsFromBothFolders) {
   host_local_file("10.1.0.2", "usual\r\neth0");
   put(data_dir / "net" / "lock", "");
@@ -1518,10 +1533,12 @@ TEST_F(SharedTest, WhatHostLocalDidIsTakenOverAndTheNetworkIsOursAgain) {
   EXPECT_THAT(all(),
               ElementsAre("b/eth0 10.1.0.3/29", "theirs/eth0 10.1.0.4/29", "c/eth0 10.1.0.5/29"));
   EXPECT_EQ(handover(), store::Handover::kOwned);
-  EXPECT_EQ(body_of(host_local() / "10.1.0.5"), "(none)");
+  // The call that notices it may have been late, so host-local shall know of its lease too.
+  EXPECT_EQ(body_of(host_local() / "10.1.0.5"), "c\r\neth0");
   // From here on host-local must keep out, and may still end what it started.
   fs::remove(host_local() / "10.1.0.4");
   EXPECT_EQ(add("d"), "10.1.0.6/29 untouched");
+  EXPECT_EQ(body_of(host_local() / "10.1.0.6"), "(none)");
   EXPECT_THAT(held_by("theirs"), IsEmpty());
   host_local_file("10.1.0.2", "intruder\r\neth0");
   EXPECT_EQ(refusal("e").kind, ErrorKind::kConfig);
@@ -1579,6 +1596,78 @@ TEST_F(SharedTest, AClearedFolderIsWrittenAgain) {
   EXPECT_EQ(handover(), store::Handover::kShared) << "host-local was not there";
   EXPECT_EQ(body_of(host_local() / "10.1.0.2"), "a\r\neth0");
   EXPECT_EQ(body_of(host_local() / "10.1.0.3"), "b\r\neth0");
+}
+
+TEST_F(SharedTest, AVanishedFileIsNotYetTheWayBack) {
+  // Pods are deleted with the configuration they were started with, before the switch too.
+  host_local_file("10.1.0.2", "old\r\neth0");
+  add("a");
+  hand_over();
+  fs::remove(host_local() / "10.1.0.2");
+  EXPECT_EQ(add("b"), "10.1.0.4/29 untouched");
+  EXPECT_EQ(handover(), store::Handover::kShared);
+  EXPECT_EQ(body_of(host_local() / "10.1.0.4"), "b\r\neth0");
+  EXPECT_THAT(held_by("old"), IsEmpty());
+}
+
+TEST_F(SharedTest, ADelRemovesTheFilesToo) {
+  offer = offer_of(kDual);
+  add("a");
+  add("b");
+  hand_over();
+  EXPECT_THAT(del("a"), SizeIs(2));
+  EXPECT_EQ(body_of(host_local() / "10.1.0.2"), "(none)");
+  EXPECT_EQ(body_of(host_local() / "fd00::2"), "(none)");
+  EXPECT_EQ(body_of(host_local() / "10.1.0.3"), "b\r\neth0");
+  // While host-local works there the files stay until the next ADD.
+  {
+    const UniqueFd held(::open((host_local() / "lock").c_str(), O_RDWR | O_CLOEXEC));
+    ASSERT_EQ(flock(held.get(), LOCK_EX), 0);
+    const Leases hasty(host, clock, log, places, data_dir, 50ms);
+    EXPECT_THAT(hasty.release({.network = "net", .container_id = "b", .ifname = "eth0"}),
+                SizeIs(2));
+  }
+  EXPECT_EQ(body_of(host_local() / "10.1.0.3"), "b\r\neth0");
+  add("c");
+  EXPECT_EQ(body_of(host_local() / "10.1.0.3"), "(none)");
+  EXPECT_EQ(handover(), store::Handover::kShared);
+}
+
+TEST_F(SharedTest, AnExportUndoesNothingThatHostLocalDid) {
+  add("a");
+  add("b");
+  hand_over();
+  fs::remove(host_local() / "10.1.0.2");
+  host_local_file("10.1.0.5", "theirs\r\neth0");
+  hand_over();
+  EXPECT_EQ(body_of(host_local() / "10.1.0.2"), "(none)");
+  EXPECT_EQ(body_of(host_local() / "10.1.0.5"), "theirs\r\neth0");
+  EXPECT_EQ(handover(), store::Handover::kShared);
+  EXPECT_THAT(all(), ElementsAre("b/eth0 10.1.0.3/29", "theirs/eth0 10.1.0.5/29"));
+}
+
+TEST_F(SharedTest, AnExportRefusesAnAddressThatTwoHold) {
+  add("a");
+  host_local_file("10.1.0.2", "intruder\r\neth0");
+  host_local_file("10.1.0.5", "harmless\r\neth0");
+  const Thrown refused = thrown_by([&] { hand_over(); });
+  EXPECT_EQ(refused.kind, ErrorKind::kConfig);
+  EXPECT_THAT(refused.message, AllOf(HasSubstr("10.1.0.2"), HasSubstr("intruder")));
+  EXPECT_EQ(body_of(host_local() / "10.1.0.2"), "intruder\r\neth0");
+  fs::remove(host_local() / "10.1.0.2");
+  hand_over();
+  EXPECT_EQ(body_of(host_local() / "10.1.0.2"), "a\r\neth0");
+  EXPECT_EQ(body_of(host_local() / "10.1.0.5"), "harmless\r\neth0");
+}
+
+TEST_F(SharedTest, AFolderExportedToIsKeptInStepWhereverItIs) {
+  add("a");
+  const fs::path elsewhere = folder.path() / "elsewhere";
+  static_cast<void>(leases().export_to_host_local(network, elsewhere, false));
+  add("b");
+  EXPECT_EQ(body_of(elsewhere / "net" / "10.1.0.3"), "b\r\neth0");
+  del("a");
+  EXPECT_EQ(body_of(elsewhere / "net" / "10.1.0.2"), "(none)");
 }
 
 TEST_F(SharedTest, RehearsalWritesNothingForHostLocal) {
