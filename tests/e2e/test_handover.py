@@ -560,7 +560,7 @@ class History:
         assert self.leaks or self.node.leases() == self.node.living()
 
 
-@pytest.mark.parametrize("seed", range(1, 900))
+@pytest.mark.parametrize("seed", range(1, 25))
 def test_no_two_living_pods_have_one_address_in_any_order(seed: int):
     history = History(seed)
     try:

@@ -485,6 +485,14 @@ TEST(TextTest, QuotesOnOneLine) {
   EXPECT_NE(in_quotes("\n"), in_quotes(R"(\x0a)"));
 }
 
+TEST(TextTest, PutsAMessageInOneLine) {
+  EXPECT_EQ(in_one_line("", 5), "");
+  EXPECT_EQ(in_one_line("a \"b\" \\", 20), "a \"b\" \\");
+  EXPECT_EQ(in_one_line("a\r\nb\x7f", 20), "a\\x0d\\x0ab\\x7f");
+  EXPECT_EQ(in_one_line("12345", 5), "12345");
+  EXPECT_EQ(in_one_line("123456", 5), "12345…");
+}
+
 TEST(TextTest, CutsLongQuotations) {
   const std::string at_limit(120, 'x');
   EXPECT_EQ(in_quotes(at_limit), "\"" + at_limit + "\"");

@@ -550,6 +550,10 @@ TEST(ErrorJsonTest, NeverFailsForOddBytes) {
     const json parsed = json::parse(document);  // throws if it is no JSON, or not UTF-8
     EXPECT_EQ(parsed["code"], 7);
     EXPECT_TRUE(parsed["msg"].is_string());
+    for (const char* const key : {"msg", "details"}) {
+      EXPECT_EQ(parsed[key].get<std::string>().find('\n'), std::string::npos) << key;
+      EXPECT_LT(parsed[key].get<std::string>().size(), 5000U) << key;
+    }
   }
   // What is sound around them stays.
   const json parsed =

@@ -246,6 +246,23 @@ TEST(DocumentTest, NestsAsDeepAsGoAllowsAndBracketsInTextsDoNotCount) {
   }
 }
 
+TEST(DocumentTest, RefusesObjectsOfTooManyKeysAtOnce) {
+  const auto object_of = [](int keys) {
+    std::string text = "{\"key\": [1, 2, \"a, b\"]";
+    for (int i = 1; i < keys; ++i) {
+      text += ", \"key-" + std::to_string(i) + "\": {}";
+    }
+    return text + "}";
+  };
+  EXPECT_NO_THROW(Document::parse(object_of(10'000)));
+  EXPECT_NO_THROW(Document::parse("{\"a\": [" + object_of(6'000) + ", " + object_of(6'000) + "]}"));
+  for (const std::string& text : {object_of(10'001), "{\"a\": [[" + object_of(1'000'000) + "]]}"}) {
+    const Thrown thrown = thrown_by([&] { Document::parse(text); });
+    EXPECT_EQ(thrown.kind, ErrorKind::kDecode);
+    EXPECT_THAT(thrown.message, HasSubstr("more than 10000 keys"));
+  }
+}
+
 TEST(DocumentTest, SurvivesDeepNesting) {
   constexpr std::size_t kDepth = 200'000;
   const std::string lists = std::string(kDepth, '[') + std::string(kDepth, ']');

@@ -832,6 +832,45 @@ TEST(HostLocalWriteTest, LeavesNothingElseAboutAddresses) {
   EXPECT_EQ(host_local.read(), HostLocalState{});
 }
 
+TEST(HostLocalWriteTest, PreparesWhatHostLocalWouldAndNoMore) {
+  const TempFolder folder;
+  const HostLocalFolder host_local(folder.path() / "networks/cbr0");
+  EXPECT_EQ(host_local.lock_file(), std::nullopt);
+  host_local.prepare();
+  EXPECT_THAT(names_in(host_local.path()), ElementsAre("lock"));
+  const auto lock_file = host_local.lock_file();
+  ASSERT_TRUE(lock_file);
+  put(host_local.path() / "10.1.0.2", "c1");
+  host_local.prepare();
+  EXPECT_THAT(names_in(host_local.path()), ElementsAre("10.1.0.2", "lock"));
+  EXPECT_EQ(host_local.lock_file(), lock_file);
+}
+
+TEST(HostLocalWriteTest, RemovesTheFileOfOneAddress) {
+  const TempFolder folder;
+  const HostLocalFolder host_local(folder.path());
+  host_local.write(sample_state());
+  const std::vector<HostLocalEntry> before = host_local.read().entries;
+  host_local.remove(before.front().address);
+  host_local.remove(before.front().address);
+  EXPECT_EQ(host_local.read().entries,
+            std::vector<HostLocalEntry>(before.begin() + 1, before.end()));
+}
+
+TEST(HostLocalLockTest, KnowsALockFileThatWasMadeAnew) {
+  const TempFolder folder;
+  const HostLocalFolder host_local(folder.path());
+  host_local.prepare();
+  const auto first = host_local.lock_file();
+  SystemClock().sleep(Milliseconds(20));  // a tick of the file system's clock
+  { const UniqueFd held = host_local.lock(Milliseconds(20)); }
+  EXPECT_EQ(host_local.lock_file(), first);
+  fs::remove(folder.path() / "lock");
+  host_local.prepare();
+  EXPECT_TRUE(host_local.lock_file());
+  EXPECT_NE(host_local.lock_file(), first);
+}
+
 TEST(HostLocalWriteTest, NamesThePathThatFails) {
   const TempFolder folder;
   put(folder.path() / "plain", "");
