@@ -30,7 +30,8 @@ void occupy_standard_streams() {
 
 int run(int argc, char** argv) {
   occupy_standard_streams();
-  signal(SIGPIPE, SIG_IGN);  // writing to a pipe nobody reads is an error like any other
+  static_cast<void>(
+      signal(SIGPIPE, SIG_IGN));  // writing to a pipe nobody reads is an error like any other
   if (!read_environment("CNI_COMMAND").value_or("").empty()) {
     const host::LinuxHost host;
     const SystemClock clock;
