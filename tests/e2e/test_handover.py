@@ -541,7 +541,7 @@ class History:
             self.node.export()
 
     def clear(self) -> None:
-        """The cure of people whose host-local leaks. What it still deletes afterwards leaks here."""
+        """The cure of people whose host-local leaks. What host-local ends after it leaks here."""
         if self.node.type == PODLEASE and self.adopted and not self.exported:
             self.steps.append("rm -rf")
             shutil.rmtree(self.node.files, ignore_errors=True)
