@@ -71,4 +71,11 @@ int write_all(int fd, std::string_view data) {
   return 0;
 }
 
+void sync_folder(const std::filesystem::path& folder) {
+  const UniqueFd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || fsync(fd.get()) != 0) {
+    throw io_error("sync " + folder.string(), errno);
+  }
+}
+
 }  // namespace podlease

@@ -123,14 +123,6 @@ void sync(int fd, const fs::path& path) {
   }
 }
 
-void sync_folder(const fs::path& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) {
-    throw io_error("open " + path.string(), errno);
-  }
-  sync(fd.get(), path);
-}
-
 // With the folders above it, each as host-local makes it: 0755.
 void make_folder(const fs::path& path) {
   if (status_of(path)) {

@@ -436,18 +436,14 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request,
 }
 
 std::vector<Lease> Leases::release(const AttachmentKey& key) const {
-  // The configuration may have said something else when the lease was made.
-  std::vector<std::filesystem::path> folders = store::Registry(places_.registry).folders();
-  std::erase(folders, data_dir_);
-  folders.insert(folders.begin(), data_dir_);
   std::vector<Lease> ended;
   std::optional<Error> failure;
-  for (auto folder = folders.begin(); folder != folders.end() && ended.empty(); ++folder) {
+  const auto end_in = [&](const std::filesystem::path& folder) {
     try {
-      Ended in_folder = release_in(*folder, key);
+      Ended in_folder = release_in(folder, key);
       ended = std::move(in_folder.leases);
       if (!in_folder.host_local.empty()) {
-        end_in_host_local(in_folder.host_local, *folder, key);
+        end_in_host_local(in_folder.host_local, folder, key);
       }
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::kBusy) {
@@ -455,10 +451,19 @@ std::vector<Lease> Leases::release(const AttachmentKey& key) const {
       }
       // Of the store that is not in use any more a leak is the worst; that no pod could end is
       // worse.
-      if (*folder == data_dir_) {
+      if (folder == data_dir_) {
         failure = error;
       }
       log_->write(LogLevel::kWarning, "DEL " + key.container_id + ": " + error.what());
+    }
+  };
+  end_in(data_dir_);
+  if (ended.empty()) {
+    // The configuration may have said something else when the lease was made.
+    for (const std::filesystem::path& folder : store::Registry(places_.registry).folders()) {
+      if (ended.empty() && folder != data_dir_) {
+        end_in(folder);
+      }
     }
   }
   if (ended.empty() && failure) {

@@ -19,13 +19,6 @@ namespace {
 
 constexpr std::size_t kLargest = 1 << 20;
 
-void sync_folder(const std::filesystem::path& folder) {
-  const UniqueFd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || fsync(fd.get()) != 0) {
-    throw io_error("sync " + folder.string(), errno);
-  }
-}
-
 // Empty where it cannot be read.
 std::string read_list(const std::filesystem::path& file) {
   try {

@@ -47,6 +47,9 @@ class UniqueFd {
 // failed.
 [[nodiscard]] int write_all(int fd, std::string_view data);
 
+// Makes the names in `folder` durable. Throws kIo.
+void sync_folder(const std::filesystem::path& folder);
+
 }  // namespace podlease
 
 #endif  // PODLEASE_BASE_FILE_H_
