@@ -59,14 +59,17 @@
 static int syncs = 0;
 static bool syncs_fail = false;
 
-// SQLite and the store find these before the C library's.
-extern "C" int fsync(int /*fd*/) {
+static int counted_sync() {
   ++syncs;
   errno = syncs_fail ? EIO : errno;
   return syncs_fail ? -1 : 0;
 }
-extern "C" int fdatasync(int fd) {
-  return fsync(fd);
+// SQLite and the store find these before the C library's.
+extern "C" int fsync(int /*fd*/) {
+  return counted_sync();
+}
+extern "C" int fdatasync(int /*fd*/) {
+  return counted_sync();
 }
 
 namespace podlease::net {
