@@ -145,6 +145,9 @@ void set_up_sqlite() {
                                               .pAppData = nullptr};
   sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
   sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  // Pages one by one: a file is first taken to have pages of 4 KiB, and a supply of those, made in
+  // advance, would be thrown away with the first look at it.
+  sqlite3_config(SQLITE_CONFIG_PAGECACHE, nullptr, 0, 0);
   sqlite3_config(SQLITE_CONFIG_MALLOC, &kArena);
 #endif
 }
