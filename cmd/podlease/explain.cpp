@@ -20,6 +20,8 @@ const char* why(ipam::Reason reason) {
   switch (reason) {
     case ipam::Reason::kHeld:
       return "the attachment holds it already";
+    case ipam::Reason::kReturned:
+      return "the former sandbox of this pod had it";
     case ipam::Reason::kRequested:
       return "it is asked for by address";
     case ipam::Reason::kUntouched:

@@ -34,8 +34,8 @@ constexpr std::size_t kMaxFile = 4096;
 // The file system's clock may lag behind the wall clock by a tick, and some keep whole seconds.
 constexpr Milliseconds kSettling = std::chrono::seconds(2);
 
-// Nothing if there is no such file or folder. Of the times, the change time is looked at: unlike
-// the modification time it cannot be set back, as a restored backup would.
+// Nothing if there is no such file or folder. To see that something changed, look at the change
+// time: unlike the modification time it cannot be set back, as a restored backup would.
 std::optional<struct stat> status_of(const fs::path& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) == 0) {
@@ -259,6 +259,17 @@ HostLocalState HostLocalFolder::read() const {
     state.cursors.push_back({.range_set = range_set, .last_reserved = last});
   }
   return state;
+}
+
+std::optional<std::chrono::sys_time<Milliseconds>> HostLocalFolder::written_at(
+    net::Address address) const {
+  const auto status = status_of(path_ / address.to_string());
+  if (!status) {
+    return std::nullopt;
+  }
+  const auto written = std::chrono::seconds(status->st_mtim.tv_sec) +
+                       std::chrono::nanoseconds(status->st_mtim.tv_nsec);
+  return std::chrono::sys_time<Milliseconds>(std::chrono::floor<Milliseconds>(written));
 }
 
 void HostLocalFolder::write(const HostLocalState& state) const {

@@ -8,8 +8,15 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <set>
+#include <system_error>
+#include <utility>
 
 #include "netlink.h"
 #include "podlease/base/error.h"
@@ -20,6 +27,8 @@
 namespace podlease::host {
 
 namespace {
+
+namespace fs = std::filesystem;
 
 // Addresses reserved for documentation (RFC 5737, RFC 3849, RFC 9637): nobody's, so they are
 // reached the way the world is. Two of each family, for some labs do use such networks.
@@ -55,6 +64,76 @@ std::string interface_name(unsigned index) {
   return if_indextoname(index, name.data()) == nullptr ? std::string() : name.data();
 }
 
+NetnsId id_of(const struct stat& file) {
+  return {.device = file.st_dev, .inode = file.st_ino};
+}
+
+// A network namespace, opened.
+struct OpenNetns {
+  UniqueFd fd;
+  NetnsId id;
+};
+
+// Nothing if the file is none, or cannot be opened.
+std::optional<OpenNetns> open_netns(const fs::path& path) {
+  // Not blocking, should the path have become a FIFO in between.
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  struct stat file {};
+  if (!fd || ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET || fstat(fd.get(), &file) != 0) {
+    return std::nullopt;
+  }
+  return OpenNetns{.fd = std::move(fd), .id = id_of(file)};
+}
+
+// Calls `visit` with the path of everything in the folder. Returns what kept it from seeing all.
+template <typename Visit>
+std::error_code for_each_item(const fs::path& folder, Visit visit) {
+  std::error_code error;
+  fs::directory_iterator item(folder, error);
+  for (; !error && item != fs::directory_iterator(); item.increment(error)) {
+    visit(item->path());
+  }
+  return error;
+}
+
+// This thread is in the namespace as long as this lives. A process that could not come back would
+// take another network for the host's, so it ends instead.
+class Excursion {
+ public:
+  explicit Excursion(const UniqueFd& netns) : home_(open_netns("/proc/thread-self/ns/net")) {
+    // Whoever may enter the other one may not always come back (in a user namespace that does not
+    // own `home_`): this is seen by entering `home_` first.
+    inside_ = home_ && enter(home_->fd) && enter(netns);
+  }
+  Excursion(const Excursion&) = delete;
+  Excursion& operator=(const Excursion&) = delete;
+  ~Excursion() {
+    if (inside_ && !enter(home_->fd)) {
+      std::cerr << "podlease: cannot return from the network namespace of a pod\n";
+      std::abort();
+    }
+  }
+
+  [[nodiscard]] bool inside() const { return inside_; }
+
+ private:
+  static bool enter(const UniqueFd& netns) { return setns(netns.get(), CLONE_NEWNET) == 0; }
+
+  std::optional<OpenNetns> home_;
+  bool inside_ = false;
+};
+
+// A socket that asks about that namespace, wherever the process is. Throws kIo.
+std::optional<RouteSocket> socket_in(const UniqueFd& netns) {
+  const Excursion excursion(netns);
+  return excursion.inside() ? std::optional<RouteSocket>(std::in_place) : std::nullopt;
+}
+
+bool is_process_id(const fs::path& name) {
+  const std::string& text = name.native();
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+}
+
 }  // namespace
 
 std::string LinuxHost::boot_id() const {
@@ -78,13 +157,103 @@ NetnsSight LinuxHost::look_at(const std::filesystem::path& netns) const {
   if (file_system.f_type != NSFS_MAGIC) {
     return kDoubtful;
   }
-  // Not blocking, should the path have become a FIFO in between.
-  const UniqueFd fd(open(netns.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  struct stat file {};
-  if (!fd || ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET || fstat(fd.get(), &file) != 0) {
-    return kDoubtful;
+  const auto opened = open_netns(netns);
+  return opened ? NetnsSight{.state = NetnsState::kAlive, .id = opened->id} : kDoubtful;
+}
+
+std::vector<NamedNetns> LinuxHost::named_namespaces() const {
+  std::vector<fs::path> folders{"/run/netns"};
+  const fs::path other = "/var/run/netns";
+  std::error_code absent;
+  if (!fs::equivalent(folders.front(), other, absent)) {
+    folders.push_back(other);
   }
-  return {.state = NetnsState::kAlive, .id = {.device = file.st_dev, .inode = file.st_ino}};
+  std::vector<NamedNetns> found;
+  for (const fs::path& folder : folders) {
+    for_each_item(folder, [&](const fs::path& path) {
+      const NetnsSight sight = look_at(path);
+      if (sight.state == NetnsState::kAlive) {
+        found.push_back({.path = path, .id = sight.id});
+      }
+    });
+  }
+  std::sort(found.begin(), found.end(),
+            [](const NamedNetns& a, const NamedNetns& b) { return a.path < b.path; });
+  return found;
+}
+
+std::optional<std::vector<PodAddress>> LinuxHost::addresses_in(const NamedNetns& netns) const {
+  // To look first is not for the id alone: whatever is no namespace by now must not be opened.
+  if (look_at(netns.path).state != NetnsState::kAlive) {
+    return std::nullopt;
+  }
+  const auto opened = open_netns(netns.path);
+  if (!opened || opened->id != netns.id) {
+    return std::nullopt;
+  }
+  try {
+    auto socket = socket_in(opened->fd);
+    if (!socket) {
+      return std::nullopt;
+    }
+    // Sorted, and each once: what changes while it is read may be told twice.
+    std::set<std::pair<net::Prefix, unsigned>> assigned;
+    for (const auto family : {net::Family::kIpv4, net::Family::kIpv6}) {
+      for (const Assigned& item : socket->addresses(family)) {
+        if (item.interface != kLoopbackIndex && !item.address.address().is_link_local_v6()) {
+          assigned.emplace(item.address, item.interface);
+        }
+      }
+    }
+    const auto names = socket->interface_names();
+    std::vector<PodAddress> addresses;
+    for (const auto& [address, interface] : assigned) {
+      const auto name = names.find(interface);
+      addresses.push_back(
+          {.address = address, .interface = name == names.end() ? "" : name->second});
+    }
+    return addresses;
+  } catch (const Error&) {
+    return std::nullopt;  // the kernel would not tell
+  }
+}
+
+std::optional<bool> LinuxHost::is_inhabited(const NetnsId& netns) const {
+  bool found = false;
+  bool saw_first = false;
+  bool saw_all = true;
+  // Each thread has namespaces of its own, and the others go on where the first one has ended. One
+  // that ended meanwhile is in no namespace.
+  const auto look_into = [&](const fs::path& process) {
+    const auto error = for_each_item(process / "task", [&](const fs::path& thread) {
+      struct stat file {};
+      if (stat((thread / "ns/net").c_str(), &file) == 0) {
+        found = found || id_of(file) == netns;
+      } else if (errno != ENOENT && errno != ESRCH) {
+        saw_all = false;
+      }
+    });
+    const bool ended =
+        error == std::errc::no_such_file_or_directory || error == std::errc::no_such_process;
+    saw_all = saw_all && (!error || ended);
+  };
+  const auto error = for_each_item("/proc", [&](const fs::path& path) {
+    if (!found && is_process_id(path.filename())) {
+      saw_first = saw_first || path.filename() == "1";
+      look_into(path);
+    }
+  });
+  if (found) {
+    return true;
+  }
+  // Process 1 always lives. Where it is not shown, other users' processes are hidden (hidepid, see
+  // proc(5)).
+  return !error && saw_first && saw_all ? std::optional(false) : std::nullopt;
+}
+
+std::chrono::sys_time<Milliseconds> LinuxHost::booted_at() const {
+  const Instant now = SystemClock().now();
+  return now.wall - now.since_boot;
 }
 
 std::optional<AddressHolder> LinuxHost::holder_of(net::Address address) const {

@@ -5,6 +5,7 @@
 #include "netlink.h"
 
 #include <linux/if_addr.h>
+#include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
@@ -49,9 +50,14 @@ struct AddressDump {
   nlmsghdr header;
   ifaddrmsg address;
 };
+struct LinkDump {
+  nlmsghdr header;
+  ifinfomsg link;
+};
 static_assert(sizeof(LookUp) == sizeof(nlmsghdr) + sizeof(rtmsg) + sizeof(rtattr) + kAddressBytes);
 static_assert(sizeof(RouteDump) == sizeof(nlmsghdr) + sizeof(rtmsg));
 static_assert(sizeof(AddressDump) == sizeof(nlmsghdr) + sizeof(ifaddrmsg));
+static_assert(sizeof(LinkDump) == sizeof(nlmsghdr) + sizeof(ifinfomsg));
 
 unsigned char kernel_family(net::Family family) {
   return family == net::Family::kIpv4 ? AF_INET : AF_INET6;
@@ -118,6 +124,18 @@ std::optional<net::Address> address_in(rtvia via, Bytes bytes) {
   }
 }
 
+// Up to the NUL that ends it.
+std::string text_in(Bytes bytes) {
+  std::string text;
+  for (const std::byte byte : bytes) {
+    if (byte == std::byte{0}) {
+      break;
+    }
+    text += static_cast<char>(byte);
+  }
+  return text;
+}
+
 std::optional<Route> read_route(unsigned message_type, Bytes body, net::Family family) {
   if (message_type != RTM_NEWROUTE) {
     return std::nullopt;
@@ -169,8 +187,7 @@ std::optional<Route> read_route(unsigned message_type, Bytes body, net::Family f
                .interface = interface};
 }
 
-// An address of this host with its mask.
-std::optional<net::Prefix> read_assigned(unsigned message_type, Bytes body, net::Family family) {
+std::optional<Assigned> read_assigned(unsigned message_type, Bytes body, net::Family family) {
   if (message_type != RTM_NEWADDR) {
     return std::nullopt;
   }
@@ -190,7 +207,21 @@ std::optional<net::Prefix> read_assigned(unsigned message_type, Bytes body, net:
   if (!local && !address) {
     return std::nullopt;
   }
-  return net::Prefix::make(local ? *local : *address, fixed.ifa_prefixlen);
+  const auto prefix = net::Prefix::make(local ? *local : *address, fixed.ifa_prefixlen);
+  if (!prefix) {
+    throw malformed();
+  }
+  return Assigned{.address = *prefix, .interface = fixed.ifa_index};
+}
+
+AddressDump address_dump(net::Family family, unsigned interface) {
+  AddressDump request{};
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = RTM_GETADDR;
+  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  request.address.ifa_family = kernel_family(family);
+  request.address.ifa_index = interface;
+  return request;
 }
 
 LookUp look_up(net::Address address, unsigned flags) {
@@ -365,19 +396,13 @@ std::optional<Route> RouteSocket::path_to(net::Address address) {
 }
 
 std::optional<net::Prefix> RouteSocket::assigned(net::Address address, unsigned interface) {
-  AddressDump request{};
-  request.header.nlmsg_len = sizeof request;
-  request.header.nlmsg_type = RTM_GETADDR;
-  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  request.address.ifa_family = kernel_family(address.family());
   std::optional<net::Prefix> found;
   // Old kernels do not look at the index and tell of every interface the first time.
   for (const unsigned index : {interface, 0U}) {
-    request.address.ifa_index = index;
-    ask(request, [&](unsigned type, Bytes body) {
+    ask(address_dump(address.family(), index), [&](unsigned type, Bytes body) {
       const auto candidate = read_assigned(type, body, address.family());
-      if (!found && candidate && candidate->address() == address) {
-        found = candidate;
+      if (!found && candidate && candidate->address.address() == address) {
+        found = candidate->address;
       }
     });
     if (found) {
@@ -385,6 +410,36 @@ std::optional<net::Prefix> RouteSocket::assigned(net::Address address, unsigned 
     }
   }
   return found;
+}
+
+std::vector<Assigned> RouteSocket::addresses(net::Family family) {
+  std::vector<Assigned> found;
+  ask(address_dump(family, 0), [&](unsigned type, Bytes body) {
+    if (const auto assigned = read_assigned(type, body, family)) {
+      found.push_back(*assigned);
+    }
+  });
+  return found;
+}
+
+std::map<unsigned, std::string> RouteSocket::interface_names() {
+  LinkDump request{};
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = RTM_GETLINK;
+  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  std::map<unsigned, std::string> names;
+  ask(request, [&](unsigned message_type, Bytes body) {
+    if (message_type != RTM_NEWLINK) {
+      return;
+    }
+    const auto index = static_cast<unsigned>(take<ifinfomsg>(body).ifi_index);
+    for_each_attribute(body, [&](unsigned type, Bytes value) {
+      if (type == IFLA_IFNAME) {
+        names[index] = text_in(value);
+      }
+    });
+  });
+  return names;
 }
 
 }  // namespace podlease::host

@@ -2,7 +2,10 @@
 #define PODLEASE_HOST_NETLINK_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "podlease/base/file.h"
 #include "podlease/net/address.h"
@@ -18,6 +21,12 @@ struct Route {
   std::optional<net::Address> gateway;  // perhaps an IPv6 one for IPv4 (RFC 5549)
   std::optional<net::Address> source;
   unsigned interface;  // index; 0 where the route has none
+};
+
+// An address of an interface.
+struct Assigned {
+  net::Prefix address;  // with the mask it is assigned with
+  unsigned interface;   // index
 };
 
 // Asks the kernel about routes and addresses, see rtnetlink(7), in the network namespace it was
@@ -47,6 +56,12 @@ class RouteSocket {
 
   // `address` with the mask it is assigned with, on `interface` or else on any.
   [[nodiscard]] std::optional<net::Prefix> assigned(net::Address address, unsigned interface);
+
+  // All addresses of all interfaces, also of those that are down; one may be there twice.
+  [[nodiscard]] std::vector<Assigned> addresses(net::Family family);
+
+  // By index. if_indextoname(3) would ask about the namespace the process is in now.
+  [[nodiscard]] std::map<unsigned, std::string> interface_names();
 
  private:
   template <typename Request, typename Visit>

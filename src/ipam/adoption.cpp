@@ -249,7 +249,7 @@ void HostLocal::follow(store::Transaction& transaction, store::Network& network,
         log.write(LogLevel::kInfo, "network " + network.name + ": host-local ended " +
                                        lease->address.to_string() + " of container " +
                                        file.container_id);
-        transaction.release(*lease, now);
+        transaction.release(*lease, now, store::Ending::kHostLocal);
       }
     }
     for (const AdoptedFile& file : appeared) {
@@ -262,7 +262,7 @@ void HostLocal::follow(store::Transaction& transaction, store::Network& network,
         throw conflict(network, file, folder);
       }
       if (lease) {
-        transaction.release(*lease, now);
+        transaction.release(*lease, now, store::Ending::kHostLocal);
       }
       // A container whose former file vanished was started again, after the DEL that was noted.
       if (std::any_of(vanished.begin(), vanished.end(), [&](const AdoptedFile& former) {

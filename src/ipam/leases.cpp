@@ -7,10 +7,12 @@
 #include "adoption.h"
 #include "allocator.h"
 #include "guard.h"
+#include "podlease/base/duration.h"
 #include "podlease/base/error.h"
 #include "podlease/base/text.h"
 #include "podlease/store/registry.h"
 #include "presence.h"
+#include "reclaim.h"
 
 namespace podlease::ipam {
 namespace {
@@ -36,6 +38,22 @@ std::string decimal(net::Uint128 number) {
     number /= 10;
   } while (number != 0);
   return digits;
+}
+
+Standing standing_of(Transaction& transaction, const Network& network,
+                     const pools::PoolRangeSet& set, Milliseconds cooldown, const Moment& now) {
+  Standing standing;
+  for (const pools::PoolRange& range : set.ranges) {
+    const store::Usage usage = transaction.usage(network, range.usable);
+    standing.leased += usage.leased;
+    standing.freed += usage.freed;
+    standing.untouched += usage.untouched;
+    standing.excluded += range.range.size() - range.usable.size();
+    for (const store::Freed& freed : transaction.freed(network, range.usable)) {
+      standing.cooling += Allocator::age(freed, now) < cooldown ? 1U : 0U;
+    }
+  }
+  return standing;
 }
 
 // A store, one transaction in it, and a network whose host-local folders have been taken account
@@ -105,7 +123,8 @@ Session open_session(const std::string& network_name, const Opening& opening,
 class Addition {
  public:
   Addition(const AddRequest& request, const pools::Offer& offer, const host::Host& host,
-           const Guard& guard, Session& session, const store::Presence& presence, const Moment& now)
+           const Guard& guard, Session& session, const store::Presence& presence, const Moment& now,
+           const Log& log)
       : request_(&request),
         offer_(&offer),
         host_(&host),
@@ -113,7 +132,8 @@ class Addition {
         session_(&session),
         presence_(&presence),
         now_(&now),
-        allocator_(session.transaction, session.network, guard, request.cooldown, now) {}
+        allocator_(session.transaction, session.network, guard, request.cooldown, now),
+        reclaimer_(session.transaction, session.network, sight_of(host, presence), now, log) {}
 
   // What the attachment holds already, its presence refreshed; empty if it holds nothing.
   [[nodiscard]] std::vector<Granted> held() {
@@ -180,10 +200,20 @@ class Addition {
     if (wait) {
       return *wait;
     }
+    reclaimer_.examine_a_few();
     return granted;
   }
 
+  // Those found on the way to an answer that there is no address left.
+  [[nodiscard]] const std::vector<Lease>& suspects() const { return reclaimer_.suspects(); }
+
  private:
+  [[nodiscard]] static Sight sight_of(const host::Host& host, const store::Presence& presence) {
+    Sight sight(host, presence.boot_id);
+    sight.trust_folder_of(presence);
+    return sight;
+  }
+
   [[nodiscard]] Proposal propose(const pools::PoolRangeSet& set,
                                  std::vector<RequestedAddress>& open_requests) {
     const auto requested = std::find_if(open_requests.begin(), open_requests.end(),
@@ -191,11 +221,45 @@ class Addition {
                                           return set.range_of(candidate.address) != nullptr;
                                         });
     if (requested == open_requests.end()) {
-      return allocator_.propose(set);
+      if (const std::optional<Choice> choice = former_address(set)) {
+        return *choice;
+      }
+      Proposal proposal = allocator_.propose(set);
+      // More than once where the host itself has what came free.
+      while (!std::holds_alternative<Choice>(proposal) && reclaimer_.make_room_in(set)) {
+        proposal = allocator_.propose(set);
+      }
+      return proposal;
     }
     const Choice choice = take_requested(*requested, *set.range_of(requested->address));
     open_requests.erase(requested);
     return choice;
+  }
+
+  // Of this pod's interface, before its sandbox failed or the machine was booted.
+  [[nodiscard]] std::optional<Choice> former_address(const pools::PoolRangeSet& set) {
+    if (request_->pod.uid.empty()) {
+      return std::nullopt;
+    }
+    if (!former_) {
+      former_ = session_->transaction.addresses_of_pod(session_->network, request_->pod.uid,
+                                                       request_->key.ifname);
+    }
+    for (const net::Address address : *former_) {
+      const pools::PoolRange* const range = set.range_of(address);
+      if (range == nullptr || !range->usable.contains(address) || guard_->holder_of(address)) {
+        continue;
+      }
+      const std::optional<Lease> lease = session_->transaction.lease_at(session_->network, address);
+      if (lease && !may_be_taken_over(*lease)) {
+        continue;
+      }
+      if (lease) {
+        session_->transaction.release(*lease, *now_, store::Ending::kTakeover);
+      }
+      return Choice{.address = address, .range = range, .reason = Reason::kReturned};
+    }
+    return std::nullopt;
   }
 
   [[nodiscard]] Choice take_requested(const RequestedAddress& requested,
@@ -217,7 +281,7 @@ class Addition {
         throw Error(ErrorKind::kAddressTaken, what + " is leased to " + describe(*lease),
                     "podlease show " + requested.address.to_string() + " tells more");
       }
-      session_->transaction.release(*lease, *now_);
+      session_->transaction.release(*lease, *now_, store::Ending::kTakeover);
     }
     if (const std::optional<std::string> holder = guard_->holder_of(requested.address)) {
       throw Error(ErrorKind::kAddressTaken, what + " is held by " + *holder);
@@ -229,7 +293,9 @@ class Addition {
   [[nodiscard]] bool may_be_taken_over(const Lease& lease) const {
     const bool same_pod = !lease.pod.uid.empty() && lease.pod.uid == request_->pod.uid &&
                           lease.key.ifname == request_->key.ifname;
-    return is_gone(lease, *host_, *presence_) || (same_pod && has_left(lease, *host_));
+    const Fate fate = sight_of(*host_, *presence_).fate_of(lease);
+    return fate == Fate::kGone || fate == Fate::kEarlierBoot ||
+           (same_pod && has_left(lease, *host_));
   }
 
   [[nodiscard]] Lease lease(const Choice& choice, int range_set) const {
@@ -246,22 +312,25 @@ class Addition {
 
   [[nodiscard]] Error exhausted(std::size_t index) {
     const pools::PoolRangeSet& set = offer_->sets[index];
-    Standing standing;
-    for (const pools::PoolRange& range : set.ranges) {
-      const store::Usage usage = session_->transaction.usage(session_->network, range.usable);
-      standing.leased += usage.leased;
-      standing.freed += usage.freed;
-      standing.untouched += usage.untouched;
-      standing.excluded += range.range.size() - range.usable.size();
-    }
+    const Standing standing =
+        standing_of(session_->transaction, session_->network, set, request_->cooldown, *now_);
     return Error(ErrorKind::kExhausted,
                  "failed to allocate for range " + std::to_string(index) +
                      ": no IP addresses available in range set: " + set.to_string(),
                  "network " + request_->key.network + ": " + decimal(standing.leased) + " used, " +
                      decimal(standing.free()) + " free but held by this host, " +
-                     decimal(standing.excluded) +
-                     " excluded. See who has them: podlease list --network " +
-                     request_->key.network);
+                     decimal(standing.cooling) + " cooling, " +
+                     std::to_string(reclaimer_.suspects().size()) + " suspect, " +
+                     decimal(standing.excluded) + " excluded. " + next_step());
+  }
+
+  [[nodiscard]] std::string next_step() const {
+    const std::string network = request_->key.network;
+    if (const std::optional<Milliseconds> due = reclaimer_.first_due()) {
+      return "The pods of the suspects look gone: their addresses come back in " +
+             format_duration(*due) + ", try again then";
+    }
+    return "See who has them: podlease list --network " + network;
   }
 
   [[nodiscard]] Error not_served(const std::vector<RequestedAddress>& left) const {
@@ -290,7 +359,27 @@ class Addition {
   const store::Presence* presence_;
   const Moment* now_;
   Allocator allocator_;
+  Reclaimer reclaimer_;
+  std::optional<std::vector<net::Address>> former_;  // once they were asked for
 };
+
+// After an ADD that found nothing: what it noticed on the way must outlast it, or there would never
+// be anything.
+void suspect(Session& session, const std::vector<Lease>& suspects, const Moment& now) {
+  if (suspects.empty()) {
+    return;
+  }
+  { const Transaction failed = std::move(session.transaction); }
+  session.transaction = session.store.begin();
+  const std::optional<Network> network = session.transaction.find_network(session.network.name);
+  for (const Lease& lease : suspects) {
+    if (network && !session.transaction.suspicion(*network, lease)) {
+      session.transaction.suspect(*network, lease,
+                                  {.boot_id = now.boot_id, .since_boot = now.at.since_boot});
+    }
+  }
+  session.transaction.commit();
+}
 
 // Where host-local has files of a network too; empty if it is not shared.
 std::vector<std::filesystem::path> shared_folders(Transaction& transaction,
@@ -360,11 +449,17 @@ std::vector<Granted> Leases::add(const AddRequest& request, const pools::Source&
                                    [&] { return Store::open(options(data_dir_)); });
     const Moment now{.at = clock_->now(),
                      .boot_id = presence.boot_id};  // after the wait for the lock
-    Addition addition(request, offer, *host_, guard, session, presence, now);
+    Addition addition(request, offer, *host_, guard, session, presence, now, *log_);
 
     std::vector<Granted> granted = addition.held();
     if (granted.empty()) {
-      std::variant<std::vector<Granted>, NotYet> chosen = addition.choose();
+      std::variant<std::vector<Granted>, NotYet> chosen;
+      try {
+        chosen = addition.choose();
+      } catch (const Error&) {
+        suspect(session, addition.suspects(), now);
+        throw;
+      }
       if (const auto* const not_yet = std::get_if<NotYet>(&chosen)) {
         if (waited) {
           throw Error(ErrorKind::kBusy,
@@ -420,7 +515,7 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request,
                                        Store::open_existing(options(data_dir_));
                                    return store ? *std::move(store) : Store::in_memory();
                                  });
-  Addition addition(request, offer, *host_, guard, session, presence, now);
+  Addition addition(request, offer, *host_, guard, session, presence, now, silent);
   std::vector<Granted> granted = addition.held();
   if (!granted.empty()) {
     return granted;
@@ -498,7 +593,7 @@ Leases::Ended Leases::release_in(const std::filesystem::path& folder,
   }
   const Moment now = moment();
   for (const Lease& lease : leases) {
-    transaction.release(lease, now);
+    transaction.release(lease, now, store::Ending::kDel);
   }
   Ended ended{.leases = std::move(leases), .host_local = {}};
   if (network) {
@@ -623,10 +718,31 @@ void Leases::collect(const std::string& network_name,
                   what + " is not among the valid attachments, and lives: kept");
       continue;
     }
-    transaction.release(lease, now);
+    transaction.release(lease, now, store::Ending::kGc);
     log_->write(LogLevel::kInfo, what + " ended");
   }
   transaction.commit();
+}
+
+std::vector<Examined> Leases::sweep(const std::string& network_name, bool dry_run) const {
+  std::optional<Store> store = Store::open_existing(options(data_dir_));
+  if (!store) {
+    return {};
+  }
+  Transaction transaction = store->begin();
+  const std::optional<Network> network = transaction.find_network(network_name);
+  if (!network) {
+    return {};
+  }
+  const Moment now = moment();
+  const Log silent(*clock_);
+  Reclaimer reclaimer(transaction, *network, Sight(*host_, now.boot_id), now,
+                      dry_run ? silent : *log_);
+  std::vector<Examined> examined = reclaimer.sweep();
+  if (!dry_run) {
+    transaction.commit();
+  }
+  return examined;
 }
 
 bool Leases::lives(const Lease& lease) const {
@@ -645,7 +761,7 @@ bool Leases::end(const Lease& lease) const {
   if (!there || there->key != lease.key) {
     return false;
   }
-  transaction.release(*there, moment());
+  transaction.release(*there, moment(), store::Ending::kRelease);
   transaction.commit();
   return true;
 }
@@ -720,17 +836,9 @@ std::optional<Standing> Leases::standing(const std::string& network_name,
     return std::nullopt;
   }
   const Moment now = moment();
-  Standing standing;
-  for (const pools::PoolRange& range : set.ranges) {
-    const store::Usage usage = transaction.usage(*network, range.usable);
-    standing.leased += usage.leased;
-    standing.freed += usage.freed;
-    standing.untouched += usage.untouched;
-    standing.excluded += range.range.size() - range.usable.size();
-    for (const store::Freed& freed : transaction.freed(*network, range.usable)) {
-      standing.cooling += Allocator::age(freed, now) < cooldown ? 1U : 0U;
-    }
-  }
+  Standing standing = standing_of(transaction, *network, set, cooldown, now);
+  const Log silent(*clock_);
+  Reclaimer(transaction, *network, Sight(*host_, now.boot_id), now, silent).count(set, standing);
   return standing;
 }
 

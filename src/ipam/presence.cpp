@@ -43,23 +43,84 @@ bool has_left(const store::Lease& lease, const host::Host& host) {
   return false;
 }
 
-bool is_gone(const store::Lease& lease, const host::Host& host, const store::Presence& witness) {
-  const store::Presence& presence = lease.presence;
+namespace {
+
+// The process whose entry this is may end before its namespace does.
+bool is_of_process(const store::Presence& presence) {
+  return presence.netns.starts_with("/proc/");
+}
+
+host::NetnsId id_of(const store::Presence& presence) {
+  return {.device = presence.netns_device, .inode = presence.netns_inode};
+}
+
+}  // namespace
+
+void Sight::trust_folder_of(const store::Presence& presence) {
+  if (presence.netns_inode != 0 && !is_of_process(presence)) {
+    trusted_.insert(std::filesystem::path(presence.netns).parent_path());
+  }
+}
+
+Sight::Look Sight::look_for(const store::Presence& presence) {
+  if (presence.boot_id != boot_id_ || presence.netns_inode == 0) {
+    return Look::kUnclear;
+  }
+  const host::NetnsSight sight = host_->look_at(presence.netns);
+  switch (sight.state) {
+    case host::NetnsState::kAlive:
+      // Of whichever pod: the folder can be seen.
+      trust_folder_of(presence);
+      return sight.id == id_of(presence) ? Look::kThere : Look::kElsewhere;
+    case host::NetnsState::kAbsent:
+      return Look::kElsewhere;
+    case host::NetnsState::kDoubt:
+      return Look::kUnclear;
+  }
+  return Look::kUnclear;
+}
+
+Fate Sight::conclude(const store::Presence& presence, Look look) const {
   if (presence.boot_id.empty()) {
-    return false;
+    return Fate::kDoubt;
   }
-  if (presence.boot_id != witness.boot_id) {
-    return true;
+  if (presence.boot_id != boot_id_) {
+    return Fate::kEarlierBoot;
   }
-  // The process whose entry under /proc this was may end before its namespace does.
-  if (presence.netns.starts_with("/proc/")) {
-    return false;
+  switch (look) {
+    case Look::kThere:
+      return Fate::kAlive;
+    case Look::kElsewhere:
+      return trusted_.contains(std::filesystem::path(presence.netns).parent_path()) ? Fate::kGone
+                                                                                    : Fate::kDoubt;
+    case Look::kUnclear:
+      return Fate::kDoubt;
   }
-  const std::filesystem::path folder = std::filesystem::path(presence.netns).parent_path();
-  if (witness.netns_inode == 0 || std::filesystem::path(witness.netns).parent_path() != folder) {
-    return false;
+  return Fate::kDoubt;
+}
+
+Fate Sight::fate_of(const store::Lease& lease) {
+  return conclude(lease.presence, look_for(lease.presence));
+}
+
+std::vector<Fate> Sight::fates_of(const std::vector<store::Lease>& leases) {
+  std::vector<Look> looks;
+  looks.reserve(leases.size());
+  for (const store::Lease& lease : leases) {
+    looks.push_back(look_for(lease.presence));
   }
-  return has_left(lease, host);
+  std::vector<Fate> fates;
+  fates.reserve(leases.size());
+  for (std::size_t index = 0; index < leases.size(); ++index) {
+    const store::Presence& presence = leases[index].presence;
+    Fate fate = conclude(presence, looks[index]);
+    if (fate == Fate::kDoubt && looks[index] == Look::kElsewhere && is_of_process(presence) &&
+        host_->is_inhabited(id_of(presence)) == false) {
+      fate = Fate::kGone;
+    }
+    fates.push_back(fate);
+  }
+  return fates;
 }
 
 }  // namespace podlease::ipam

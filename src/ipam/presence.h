@@ -1,7 +1,10 @@
 #ifndef PODLEASE_SRC_IPAM_PRESENCE_H_
 #define PODLEASE_SRC_IPAM_PRESENCE_H_
 
+#include <filesystem>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "podlease/host/host.h"
 #include "podlease/store/lease.h"
@@ -18,11 +21,40 @@ namespace podlease::ipam {
 // another namespace. That its holder has ended is another matter.
 [[nodiscard]] bool has_left(const store::Lease& lease, const host::Host& host);
 
-// Reports whether the holder of a lease has certainly ended: it is of an earlier boot, or its
-// namespace is gone from a folder in which `witness`, a namespace known to be alive, can be seen.
-// Anything less is doubt, and doubt is false.
-[[nodiscard]] bool is_gone(const store::Lease& lease, const host::Host& host,
-                           const store::Presence& witness);
+// What can be said of the holder of a lease.
+enum class Fate {
+  kAlive,        // its very namespace is there
+  kDoubt,        // nothing is certain
+  kGone,         // its namespace is gone, from where this process would see it
+  kEarlierBoot,  // it cannot have outlived its boot
+};
+
+// What this process sees of the machine's namespaces. A folder in which it has seen one alive is
+// one that it sees as the runtime does; what is missing elsewhere may only be out of sight.
+class Sight {
+ public:
+  // `host` must outlive it.
+  Sight(const host::Host& host, std::string boot_id) : host_(&host), boot_id_(std::move(boot_id)) {}
+
+  // `presence` is known to be of a namespace that is alive.
+  void trust_folder_of(const store::Presence& presence);
+
+  // Of one lease, by what was seen so far.
+  [[nodiscard]] Fate fate_of(const store::Lease& lease);
+  // Of each lease, after all of them were looked at; for namespaces that have no other name than a
+  // process, whether any process is in them too.
+  [[nodiscard]] std::vector<Fate> fates_of(const std::vector<store::Lease>& leases);
+
+ private:
+  enum class Look { kThere, kElsewhere, kUnclear };
+
+  [[nodiscard]] Look look_for(const store::Presence& presence);
+  [[nodiscard]] Fate conclude(const store::Presence& presence, Look look) const;
+
+  const host::Host* host_;
+  std::string boot_id_;
+  std::set<std::filesystem::path> trusted_;
+};
 
 }  // namespace podlease::ipam
 

@@ -138,7 +138,7 @@ void status(const Call& call) {
       }
       return;  // a held lock is healthy
     }
-    if (standing && standing->untouched + standing->freed == 0) {
+    if (standing && standing->untouched + standing->freed + standing->reclaimable == 0) {
       throw Error(ErrorKind::kUnavailable,
                   "network " + call.essentials->name +
                       ": no IP addresses available in range set: " + set.to_string(),

@@ -296,18 +296,22 @@ void Database::commit_failed() {
 }
 
 void Database::make_room() {
+  if (!has_room()) {
+    throw Error(ErrorKind::kIo, "store " + path_ + ": no room for another lease",
+                "the disk is full; nothing was changed");
+  }
+}
+
+bool Database::has_room() {
   struct stat file {};
   if (!lock_ || stat(path_.c_str(), &file) != 0) {
-    return;
+    return true;
   }
   Query pages(*this, "PRAGMA page_count");
   pages.next();
   sqlite3_int64 size = (pages.integer() + kSparePages) * 1024;
-  if (size > file.st_size && sqlite3_file_control(connection_->getHandle(), nullptr,
-                                                  SQLITE_FCNTL_SIZE_HINT, &size) != SQLITE_OK) {
-    throw Error(ErrorKind::kIo, "store " + path_ + ": no room for another lease",
-                "the disk is full; nothing was changed");
-  }
+  return size <= file.st_size || sqlite3_file_control(connection_->getHandle(), nullptr,
+                                                      SQLITE_FCNTL_SIZE_HINT, &size) == SQLITE_OK;
 }
 
 bool Database::is_newer() const {

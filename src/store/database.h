@@ -40,6 +40,10 @@ class Database {
   // To be called before a lease is added: sees to it that the file can take in the log, and what
   // later DELs add to it, whatever happens to the disk meanwhile. Throws kIo if it is full.
   void make_room();
+  // Reports whether there is, or whether it could be made: for what may be left out otherwise.
+  [[nodiscard]] bool has_room();
+  // The number of the row that was inserted last.
+  [[nodiscard]] std::int64_t last_inserted() const { return connection_->getLastInsertRowid(); }
   // To be called after each commit: notes what is now known of the log.
   void committed();
   // To be called after a commit that failed: sees to it that the next call finds room in the log.

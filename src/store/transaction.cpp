@@ -1,9 +1,12 @@
 #include "podlease/store/transaction.h"
 
 #include <algorithm>
+#include <charconv>
+#include <limits>
 #include <utility>
 
 #include "database.h"
+#include "podlease/base/text.h"
 
 namespace podlease::store {
 namespace {
@@ -68,6 +71,17 @@ std::vector<Lease> read_leases(Query& rows, const Network* network = nullptr) {
   return leases;
 }
 
+// Of a note `pod`, so that those of one pod's interface lie together.
+std::string pod_key(const std::string& pod_uid, const std::string& ifname, Address address) {
+  return pod_uid + "\n" + ifname + "\n" + address.to_string();
+}
+
+std::int64_t to_number(std::string_view text) {
+  std::int64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
 // FNV-1a, 64 bits, of what the set holds of one family: the same addresses have the same
 // fingerprint in every process.
 std::int64_t fingerprint(Family family, const IntervalSet& set) {
@@ -84,6 +98,26 @@ std::int64_t fingerprint(Family family, const IntervalSet& set) {
 }
 
 }  // namespace
+
+std::string_view to_string(Ending ending) {
+  switch (ending) {
+    case Ending::kDel:
+      return "del";
+    case Ending::kGc:
+      return "gc";
+    case Ending::kTakeover:
+      return "takeover";
+    case Ending::kReclaim:
+      return "reclaim";
+    case Ending::kReboot:
+      return "reboot";
+    case Ending::kRelease:
+      return "release";
+    case Ending::kHostLocal:
+      return "host-local";
+  }
+  return "unknown";
+}
 
 Transaction::Transaction(Database& database) : database_(&database) {
   Query(database, "BEGIN IMMEDIATE").run();
@@ -118,13 +152,14 @@ void Transaction::commit() {
 }
 
 std::optional<Network> Transaction::find_network(const std::string& name) {
-  Query row(*database_, "SELECT id, hints, handover FROM network WHERE name = ?");
+  Query row(*database_, "SELECT id, hints, handover, next_position FROM network WHERE name = ?");
   if (!row.bind(name).next()) {
     return std::nullopt;
   }
   Network network{.id = row.integer(), .name = name};
   network.hints = decode(row.text()).value_or(std::vector<Address>{});
   network.handover = row.integer() == 0 ? Handover::kOwned : Handover::kShared;
+  network.next_position = row.integer();
   return network;
 }
 
@@ -241,16 +276,35 @@ void Transaction::insert(const Network& network, const Lease& lease, Before befo
             static_cast<std::int64_t>(lease.presence.netns_inode), to_integer(lease.created),
             lease.source)
       .run();
-  const bool was_freed = before != Before::kUntouched &&
-                         Query(*database_, "DELETE FROM freed WHERE network = ? AND address = ?")
-                                 .bind(network.id, address)
-                                 .run() > 0;
-  if (!was_freed) {
+  if (before == Before::kUntouched || !take_from_freed(network, lease)) {
     touch(network, address);
+  }
+  if (!lease.pod.uid.empty()) {
+    Query(*database_,
+          "INSERT OR IGNORE INTO note(kind, network, key, value) VALUES('pod', ?, ?, '')")
+        .bind(network.id, pod_key(lease.pod.uid, lease.key.ifname, address))
+        .run();
   }
 }
 
-void Transaction::release(const Lease& lease, const Moment& moment) {
+bool Transaction::take_from_freed(const Network& network, const Lease& lease) {
+  const Address address = lease.address.address();
+  Query row(*database_,
+            "DELETE FROM freed WHERE network = ? AND address = ? RETURNING pod_uid, ifname");
+  if (!row.bind(network.id, address).next()) {
+    return false;
+  }
+  const std::string pod_uid = row.text();
+  const std::string ifname = row.text();
+  if (!pod_uid.empty() && (pod_uid != lease.pod.uid || ifname != lease.key.ifname)) {
+    Query(*database_, "DELETE FROM note WHERE kind = 'pod' AND network = ? AND key = ?")
+        .bind(network.id, pod_key(pod_uid, ifname, address))
+        .run();
+  }
+  return true;
+}
+
+void Transaction::release(const Lease& lease, const Moment& moment, Ending why) {
   const Address address = lease.address.address();
   // The holder too, not only the address: a lease read in an earlier transaction may have ended,
   // and the address be somebody else's by now.
@@ -274,15 +328,86 @@ void Transaction::release(const Lease& lease, const Moment& moment) {
                 " RETURNING id, next_position - 1");
   network.bind(lease.key.network).next();
   const std::int64_t id = network.integer();
-  const std::int64_t position = network.integer();
+  std::int64_t position = network.integer();
+  note_in_history(id, position, lease, moment, why);
+  const bool is_cool = why == Ending::kReclaim || why == Ending::kReboot;
+  if (is_cool) {
+    position = front_of_freed(id, address.family());
+  }
   Query(
       *database_,
       "INSERT INTO freed(network, address, family, position, at, since_boot, boot, pod_uid, ifname)"
       " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(id, address, static_cast<std::int64_t>(address.family()), position,
-            to_integer(moment.at.wall), moment.at.since_boot.count(), moment.boot_id, lease.pod.uid,
-            lease.key.ifname)
+            is_cool ? 0 : to_integer(moment.at.wall), is_cool ? 0 : moment.at.since_boot.count(),
+            is_cool ? std::string() : moment.boot_id, lease.pod.uid, lease.key.ifname)
       .run();
+}
+
+std::int64_t Transaction::front_of_freed(std::int64_t network, Family family) {
+  Query row(*database_, "SELECT min(position) FROM freed WHERE network = ? AND family = ?");
+  row.bind(network, static_cast<std::int64_t>(family)).next();
+  // What is known of the queue's beginning does not hold any more.
+  Query(*database_, "DELETE FROM note WHERE kind = 'skipped' AND network = ?").bind(network).run();
+  return std::min(row.integer(), std::int64_t{0}) - 1;  // of an empty queue the minimum is 0
+}
+
+namespace {
+
+constexpr std::int64_t kHistory = 4096;
+constexpr char kSeparator = '\x1f';
+
+// What separates fields cannot be part of one.
+std::string field(std::string text) {
+  std::replace(text.begin(), text.end(), kSeparator, '?');
+  return text + kSeparator;
+}
+
+}  // namespace
+
+void Transaction::note_in_history(std::int64_t network, std::int64_t number, const Lease& lease,
+                                  const Moment& moment, Ending why) {
+  if (!database_->has_room()) {
+    return;
+  }
+  const std::string value =
+      field(std::to_string(to_integer(moment.at.wall))) +
+      field(std::to_string(to_integer(lease.created))) + field(std::string(to_string(why))) +
+      field(lease.address.address().to_string()) + field(lease.key.container_id) +
+      field(lease.key.ifname) + field(lease.pod.name_space) + field(lease.pod.name) +
+      field(lease.pod.uid);
+  Query(*database_,
+        "INSERT OR REPLACE INTO note(kind, network, key, value) VALUES('history', ?, ?, ?)")
+      .bind(network, number % kHistory, value)
+      .run();
+}
+
+std::vector<PastLease> Transaction::history() {
+  std::vector<PastLease> past;
+  Query rows(
+      *database_,
+      "SELECT value, name FROM note JOIN network n ON n.id = network WHERE kind = 'history'");
+  while (rows.next()) {
+    const std::string value = rows.text();
+    const std::string network = rows.text();
+    const std::vector<std::string_view> fields = split(value, kSeparator);
+    constexpr std::size_t kFields = 9;
+    const std::optional<Address> address =
+        fields.size() < kFields ? std::nullopt : Address::parse(fields[3]);
+    if (!address) {
+      throw Error(ErrorKind::kIo, "store " + database_->path() + " holds history that is none");
+    }
+    const auto text = [&](std::size_t index) { return std::string(fields[index]); };
+    past.push_back({.key = {.network = network, .container_id = text(4), .ifname = text(5)},
+                    .address = *address,
+                    .pod = {.name_space = text(6), .name = text(7), .uid = text(8)},
+                    .created = to_time(to_number(fields[1])),
+                    .ended = to_time(to_number(fields[0])),
+                    .why = text(2)});
+  }
+  std::stable_sort(past.begin(), past.end(),
+                   [](const PastLease& a, const PastLease& b) { return a.ended > b.ended; });
+  return past;
 }
 
 void Transaction::set_presence(const Lease& lease, const Presence& presence) {
@@ -292,6 +417,76 @@ void Transaction::set_presence(const Lease& lease, const Presence& presence) {
       .bind(presence.boot_id, presence.netns, static_cast<std::int64_t>(presence.netns_device),
             static_cast<std::int64_t>(presence.netns_inode), lease.key.network,
             lease.address.address())
+      .run();
+}
+
+std::vector<Lease> Transaction::sample(const Network& network) {
+  // In the order of their numbers, which begin anew behind the highest.
+  constexpr std::int64_t kFew = 4;
+  const std::int64_t newest = database_->last_inserted();
+  const std::int64_t turn = newest + network.next_position;
+  const std::int64_t first = turn * kFew % (newest + kFew);
+  Query rows(*database_, "SELECT " PODLEASE_LEASE_COLUMNS
+                         " FROM lease l WHERE id BETWEEN ? AND ? AND +network = ?");
+  return read_leases(rows.bind(first, first + kFew - 1, network.id), &network);
+}
+
+std::vector<Address> Transaction::addresses_of_pod(const Network& network,
+                                                   const std::string& pod_uid,
+                                                   const std::string& ifname) {
+  const std::string prefix = pod_uid + "\n" + ifname;
+  Query rows(*database_,
+             "SELECT key FROM note WHERE kind = 'pod' AND network = ? AND key BETWEEN ? AND ?");
+  rows.bind(network.id, prefix + "\n", prefix + "\v");
+  std::vector<Address> addresses;
+  while (rows.next()) {
+    const std::string key = rows.text();
+    const auto address = Address::parse(std::string_view(key).substr(prefix.size() + 1));
+    if (address) {
+      addresses.push_back(*address);
+    }
+  }
+  return addresses;
+}
+
+namespace {
+
+// What tells a lease from every other of its address, and from itself before it was refreshed.
+std::string identity(const Lease& lease) {
+  return std::to_string(to_integer(lease.created)) + " " +
+         std::to_string(lease.presence.netns_device) + " " +
+         std::to_string(lease.presence.netns_inode);
+}
+
+}  // namespace
+
+std::optional<Suspicion> Transaction::suspicion(const Network& network, const Lease& lease) {
+  Query row(*database_,
+            "SELECT value FROM note WHERE kind = 'suspect' AND network = ? AND key = ?");
+  if (!row.bind(network.id, lease.address.address()).next()) {
+    return std::nullopt;
+  }
+  const std::string value = row.text();
+  const std::vector<std::string_view> fields = split(value, '\n');
+  if (fields.size() != 3 || fields[0] != identity(lease)) {
+    return std::nullopt;
+  }
+  return Suspicion{.boot_id = std::string(fields[1]),
+                   .since_boot = Milliseconds(to_number(fields[2]))};
+}
+
+void Transaction::suspect(const Network& network, const Lease& lease, const Suspicion& suspicion) {
+  Query(*database_,
+        "INSERT OR REPLACE INTO note(kind, network, key, value) VALUES('suspect', ?, ?, ?)")
+      .bind(network.id, lease.address.address(),
+            identity(lease) + "\n" + suspicion.boot_id + "\n" +
+                std::to_string(suspicion.since_boot.count()))
+      .run();
+}
+
+void Transaction::forget_suspicions(const Network& network) {
+  Query(*database_, "DELETE FROM note WHERE kind = 'suspect' AND network = ?")
+      .bind(network.id)
       .run();
 }
 
@@ -361,7 +556,8 @@ std::optional<Freed> Transaction::oldest_freed(const Network& network, Family fa
                                                const IntervalSet& passed_over) {
   const auto family_number = static_cast<std::int64_t>(family);
   std::optional<std::int64_t> known;  // fingerprint, once `skipped` was asked
-  std::int64_t unusable_up_to = 0;    // every row up to here is not usable
+  // Every row up to here is not usable.
+  std::int64_t unusable_up_to = std::numeric_limits<std::int64_t>::min();
   bool only_unusable = true;
   int steps = 0;
   std::optional<Freed> found;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -155,6 +156,27 @@ class FakeHost final : public host::Host {
                ? host::NetnsSight{.state = host::NetnsState::kAbsent, .id = {}}
                : found->second;
   }
+  [[nodiscard]] std::vector<host::NamedNetns> named_namespaces() const override {
+    std::vector<host::NamedNetns> named;
+    for (const auto& [path, sight] : namespaces) {
+      if (sight.state == host::NetnsState::kAlive && path.starts_with("/run/netns/")) {
+        named.push_back({.path = path, .id = sight.id});
+      }
+    }
+    return named;
+  }
+  [[nodiscard]] std::optional<std::vector<host::PodAddress>> addresses_in(
+      const host::NamedNetns& netns) const override {
+    const auto found = inside.find(netns.path.string());
+    return found == inside.end() ? std::vector<host::PodAddress>{} : found->second;
+  }
+  [[nodiscard]] std::optional<bool> is_inhabited(const host::NetnsId& netns) const override {
+    if (!sees_processes) {
+      return std::nullopt;
+    }
+    return inhabited.contains(netns);
+  }
+  [[nodiscard]] std::chrono::sys_time<Milliseconds> booted_at() const override { return booted; }
   [[nodiscard]] std::optional<host::AddressHolder> holder_of(net::Address address) const override {
     const auto found = holders.find(address);
     return found == holders.end() ? std::nullopt : std::optional(found->second);
@@ -169,7 +191,10 @@ class FakeHost final : public host::Host {
     namespaces[netns] = {.state = host::NetnsState::kAlive,
                          .id = {.device = 4, .inode = next_inode_++}};
   }
-  void end(const std::string& netns) { namespaces.erase(netns); }
+  void end(const std::string& netns) {
+    namespaces.erase(netns);
+    inside.erase(netns);
+  }
   void hide(const std::string& netns) {
     namespaces[netns] = {.state = host::NetnsState::kDoubt, .id = {}};
   }
@@ -189,10 +214,16 @@ class FakeHost final : public host::Host {
   void reboot() {
     boot = "boot-" + std::to_string(++boots_);
     namespaces.clear();
+    inside.clear();
+    inhabited.clear();
   }
 
   std::string boot = "boot-1";
-  std::map<std::string, host::NetnsSight> namespaces;  // others are absent
+  std::map<std::string, host::NetnsSight> namespaces;           // others are absent
+  std::map<std::string, std::vector<host::PodAddress>> inside;  // by path of the namespace
+  std::set<host::NetnsId> inhabited;                            // by some process
+  bool sees_processes = true;
+  std::chrono::sys_time<Milliseconds> booted{};
   std::map<net::Address, host::AddressHolder> holders;
   std::map<net::Family, host::Uplink> uplinks;
   std::function<void(const std::filesystem::path&)> on_look;  // before each look

@@ -12,6 +12,7 @@
 #include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,11 +31,13 @@
 #include <fstream>
 #include <functional>
 #include <iomanip>
+#include <iostream>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -43,6 +46,7 @@
 #include "podlease/base/error.h"
 #include "podlease/base/file.h"
 #include "podlease/base/text.h"
+#include "podlease/host/cni_cache.h"
 #include "podlease/host/host_local.h"
 
 namespace podlease::host {
@@ -642,6 +646,404 @@ TEST(LookAtTest, DoubtsWhatItMayNotSee) {
   });
 }
 
+// --- named_namespaces, addresses_in, is_inhabited and booted_at ---
+
+// Gives the file `name` to the namespace this process is in.
+void name_own_namespace(const fs::path& name) {
+  put(name, "");
+  ASSERT_EQ(mount("/proc/self/ns/net", name.c_str(), nullptr, MS_BIND, nullptr), 0)
+      << std::strerror(errno);
+}
+
+// Runs `facts` in a child with network, mount and further namespaces of its own.
+void with_own_mounts(int flags, const std::function<void()>& facts) {
+  in_child([&] {
+    ASSERT_NO_FATAL_FAILURE(become_root_of_own_namespaces(CLONE_NEWNET | CLONE_NEWNS | flags));
+    ASSERT_EQ(mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    facts();
+  });
+}
+
+void mount_empty(const fs::path& folder) {
+  ASSERT_EQ(mount("none", folder.c_str(), "tmpfs", 0, nullptr), 0) << std::strerror(errno);
+}
+
+std::vector<std::string> named_namespaces() {
+  std::vector<std::string> paths;
+  for (const NamedNetns& netns : LinuxHost().named_namespaces()) {
+    EXPECT_EQ(netns.id, LinuxHost().look_at(netns.path).id);
+    paths.push_back(netns.path.string());
+  }
+  return paths;
+}
+
+TEST(NamedNamespacesTest, AreThoseOfBothFoldersOrOfTheOneThereIs) {
+  with_own_mounts(0, [] {
+    ASSERT_NO_FATAL_FAILURE(mount_empty("/run"));
+    ASSERT_NO_FATAL_FAILURE(mount_empty("/var"));
+    EXPECT_THAT(named_namespaces(), IsEmpty()) << "no folder at all";
+    fs::create_directory("/run/netns");
+    ASSERT_NO_FATAL_FAILURE(name_own_namespace("/run/netns/b"));
+    ASSERT_NO_FATAL_FAILURE(name_own_namespace("/run/netns/a"));
+    EXPECT_THAT(named_namespaces(), ElementsAre("/run/netns/a", "/run/netns/b"));
+    fs::create_symlink("../run", "/var/run");
+    EXPECT_THAT(named_namespaces(), ElementsAre("/run/netns/a", "/run/netns/b"));
+    fs::remove("/var/run");
+    fs::create_directories("/var/run/netns");
+    ASSERT_NO_FATAL_FAILURE(name_own_namespace("/var/run/netns/a"));
+    EXPECT_THAT(named_namespaces(),
+                ElementsAre("/run/netns/a", "/run/netns/b", "/var/run/netns/a"));
+    ASSERT_NO_FATAL_FAILURE(mount_empty("/run"));
+    EXPECT_THAT(named_namespaces(), ElementsAre("/var/run/netns/a"));
+  });
+}
+
+TEST(NamedNamespacesTest, AreNetworkNamespacesOnly) {
+  with_own_mounts(0, [] {
+    ASSERT_NO_FATAL_FAILURE(mount_empty("/run"));
+    const fs::path folder = "/run/netns";
+    fs::create_directories(folder / "folder");
+    put(folder / "plain", "");
+    put(folder / "uts", "");
+    ASSERT_EQ(mount("/proc/self/ns/uts", (folder / "uts").c_str(), nullptr, MS_BIND, nullptr), 0);
+    ASSERT_EQ(mkfifo((folder / "fifo").c_str(), 0600), 0);
+    fs::create_symlink("nowhere", folder / "dangling");
+    fs::create_symlink("/dev/null", folder / "device");
+    fs::create_symlink("/proc/self/ns/net", folder / "link");
+    ASSERT_NO_FATAL_FAILURE(name_own_namespace(folder / "netns"));
+    ASSERT_NO_FATAL_FAILURE(name_own_namespace(folder / "\xff odd\n"));
+    EXPECT_THAT(named_namespaces(),
+                ElementsAre("/run/netns/link", "/run/netns/netns", "/run/netns/\xff odd\n"));
+  });
+}
+
+// A namespace beside that of the process, with the cable and what `commands` make there.
+NamedNetns make_pod(const fs::path& name, const std::string& commands) {
+  const UniqueFd home(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+  EXPECT_EQ(unshare(CLONE_NEWNET), 0) << std::strerror(errno);
+  ip(kCable + commands);
+  await_addresses(commands);
+  name_own_namespace(name);
+  EXPECT_EQ(setns(home.get(), CLONE_NEWNET), 0) << std::strerror(errno);
+  return {.path = name, .id = LinuxHost().look_at(name).id};
+}
+
+// "ADDRESS INTERFACE" of each, or "nothing".
+std::vector<std::string> addresses_in(const NamedNetns& netns) {
+  const NetnsId before = LinuxHost().look_at("/proc/self/ns/net").id;
+  const auto addresses = LinuxHost().addresses_in(netns);
+  EXPECT_EQ(LinuxHost().look_at("/proc/self/ns/net").id, before) << "it did not come back";
+  std::vector<std::string> lines;
+  if (!addresses) {
+    lines.emplace_back("nothing");
+    return lines;
+  }
+  for (const PodAddress& item : *addresses) {
+    lines.push_back(item.address.to_string() + " " + item.interface);
+  }
+  return lines;
+}
+
+TEST(AddressesInTest, AreThoseOfItsInterfacesButTheLoopback) {
+  const TempFolder folder;
+  with_own_mounts(0, [&] {
+    ASSERT_NO_FATAL_FAILURE(ip(std::string(kCable) + "addr add 10.0.0.1/24 dev up0\n"));
+    const NamedNetns pod = make_pod(folder.path() / "pod", R"(link set up0 name eth0
+addr add 10.1.0.5/16 dev eth0
+addr add 10.2.0.5 peer 10.2.0.1/30 dev eth0
+addr add 169.254.172.5/22 dev eth0
+addr add fd01::5/64 dev eth0 nodad
+addr add 10.255.0.7/32 dev lo
+addr add fdff::7/128 dev lo nodad
+addr add 10.3.0.5/24 dev up1 label up1:alias
+link set up1 down
+)");
+    const auto expected = ElementsAre("10.1.0.5/16 eth0", "10.2.0.5/30 eth0", "10.3.0.5/24 up1",
+                                      "169.254.172.5/22 eth0", "fd01::5/64 eth0");
+    EXPECT_THAT(addresses_in(pod), expected);
+    EXPECT_EQ(holder_of("10.0.0.1"), "interface up0");
+    EXPECT_EQ(holder_of("10.1.0.5"), "free");
+    EXPECT_THAT(addresses_in(pod), expected) << "after the host's own socket was opened";
+    const NamedNetns own{.path = "/proc/self/ns/net",
+                         .id = LinuxHost().look_at("/proc/self/ns/net").id};
+    EXPECT_THAT(addresses_in(own), ElementsAre("10.0.0.1/24 up0"));
+    fs::create_symlink("pod", folder.path() / "link");
+    EXPECT_THAT(addresses_in({.path = folder.path() / "link", .id = pod.id}), expected);
+  });
+}
+
+TEST(AddressesInTest, AreNoneInAnEmptyNamespace) {
+  const TempFolder folder;
+  with_own_mounts(0, [&] {
+    EXPECT_THAT(addresses_in(make_pod(folder.path() / "pod", "link del up0\n")), IsEmpty());
+  });
+}
+
+TEST(AddressesInTest, AreAllOfThousands) {
+  const TempFolder folder;
+  std::string commands;
+  std::vector<std::string> expected;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string v4 = "10.5." + std::to_string(i / 250) + "." + std::to_string(i % 250 + 1);
+    commands += "addr add " + v4 + "/32 dev up0\n";
+    expected.push_back(v4 + "/32 up0");
+  }
+  for (int i = 0; i < 200; ++i) {
+    const std::string name = "more" + std::to_string(i);
+    const std::string v6 = "fd05::" + std::to_string(1000 + i);
+    commands += "link add " + name + " type veth peer name peer" + std::to_string(i) + "\n";
+    commands += "addr add " + v6 + "/128 dev " + name + " nodad\n";
+    commands += "link set " + name + " up\nlink set peer" + std::to_string(i) + " up\n";
+    expected.push_back(v6 + "/128 " + name);
+  }
+  with_own_mounts(0, [&] {
+    EXPECT_THAT(addresses_in(make_pod(folder.path() / "pod", commands)),
+                ::testing::ElementsAreArray(expected));
+  });
+}
+
+TEST(AddressesInTest, IsEachOnceWhileOthersComeAndGo) {
+  const TempFolder folder;
+  std::string commands;
+  for (int i = 1; i <= 200; ++i) {
+    commands += "addr add 10.5.0." + std::to_string(i) + "/32 dev up1\n";
+  }
+  with_own_mounts(0, [&] {
+    const NamedNetns pod = make_pod(folder.path() / "pod", commands);
+    const pid_t churn = fork();
+    ASSERT_GE(churn, 0);
+    if (churn == 0) {
+      const UniqueFd inside(open(pod.path.c_str(), O_RDONLY | O_CLOEXEC));
+      while (setns(inside.get(), CLONE_NEWNET) == 0) {
+        ip("addr add 10.7.0.1/24 dev up0\naddr del 10.7.0.1/24 dev up0\n");
+      }
+      _exit(1);
+    }
+    for (int i = 0; i < 300; ++i) {
+      std::vector<std::string> found = addresses_in(pod);
+      if (found == std::vector<std::string>{"nothing"}) {
+        continue;  // not one whole view in all attempts
+      }
+      std::erase(found, "10.7.0.1/24 up0");
+      EXPECT_EQ(found.size(), 200U);
+    }
+    kill(churn, SIGKILL);
+    waitpid(churn, nullptr, 0);
+  });
+}
+
+TEST(AddressesInTest, AreNothingOfWhatIsNotThatNamespace) {
+  const TempFolder folder;
+  with_own_mounts(0, [&] {
+    const NamedNetns pod = make_pod(folder.path() / "pod", "");
+    const NamedNetns other = make_pod(folder.path() / "other", "");
+    put(folder.path() / "plain", "");
+    ASSERT_EQ(mkfifo((folder.path() / "fifo").c_str(), 0600), 0);
+    const auto nothing = ElementsAre("nothing");
+    EXPECT_THAT(addresses_in(pod), IsEmpty());
+    EXPECT_THAT(addresses_in({.path = other.path, .id = pod.id}), nothing);
+    EXPECT_THAT(addresses_in({.path = pod.path, .id = {}}), nothing);
+    for (const auto* name : {"none", "plain", "fifo", "", "plain/none"}) {
+      EXPECT_THAT(addresses_in({.path = folder.path() / name, .id = pod.id}), nothing) << name;
+    }
+    EXPECT_THAT(addresses_in({.path = "", .id = pod.id}), nothing);
+    EXPECT_THAT(addresses_in({.path = "/proc/self/ns/mnt", .id = pod.id}), nothing);
+    ASSERT_EQ(umount(pod.path.c_str()), 0);
+    EXPECT_THAT(addresses_in(pod), nothing);
+  });
+}
+
+TEST(AddressesInTest, AreNothingWhereItMayNotEnter) {
+  in_child([] {
+    const NamedNetns own{.path = "/proc/self/ns/net",
+                         .id = LinuxHost().look_at("/proc/self/ns/net").id};
+    if (getuid() == 0) {
+      ASSERT_EQ(setuid(65534), 0);
+    }
+    EXPECT_THAT(addresses_in(own), ElementsAre("nothing"));
+  });
+}
+
+// Another process, in namespaces of its own, from when it is there until it is killed.
+class Inhabitant {
+ public:
+  // `enter` is run by the process before it counts as being there; `stay` keeps it.
+  explicit Inhabitant(
+      const std::function<void()>& enter, const std::function<void()>& stay = [] { pause(); }) {
+    std::array<int, 2> ends{};
+    if (pipe(ends.data()) != 0) {
+      throw io_error("pipe", errno);
+    }
+    const UniqueFd reader(ends[0]);
+    UniqueFd writer(ends[1]);
+    pid_ = fork();
+    if (pid_ == 0) {
+      enter();
+      if (write(writer.get(), "x", 1) == 1) {
+        stay();
+      }
+      _exit(0);
+    }
+    writer.reset();
+    char byte = 0;
+    if (read(reader.get(), &byte, 1) != 1) {
+      throw Error(ErrorKind::kOther, "the other process did not get there");
+    }
+  }
+  Inhabitant(const Inhabitant&) = delete;
+  Inhabitant& operator=(const Inhabitant&) = delete;
+  ~Inhabitant() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+
+  [[nodiscard]] fs::path path() const { return "/proc/" + std::to_string(pid_); }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+// In a user namespace one may enter what it owns, but not come back to where one was.
+TEST(AddressesInTest, DoesNotGoWhereThereIsNoWayBack) {
+  in_child([] {
+    ASSERT_NO_FATAL_FAILURE(become_root_of_own_namespaces(CLONE_NEWNET));
+    // With this, also whoever is root already is the root of a user namespace.
+    if (unshare(CLONE_NEWUSER) != 0) {
+      std::cerr << "not tried: user namespaces are not allowed here\n";
+      return;
+    }
+    const Inhabitant pod([] { ASSERT_EQ(unshare(CLONE_NEWNET), 0) << std::strerror(errno); });
+    const fs::path path = pod.path() / "ns/net";
+    const NetnsSight sight = LinuxHost().look_at(path);
+    ASSERT_EQ(sight.state, NetnsState::kAlive);
+    EXPECT_THAT(addresses_in({.path = path, .id = sight.id}), ElementsAre("nothing"));
+    const UniqueFd inside(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    EXPECT_EQ(setns(inside.get(), CLONE_NEWNET), 0) << "then this test shows nothing";
+  });
+}
+
+// Runs `facts` where all processes are its own, and /proc shows them.
+void with_own_processes(const std::function<void()>& facts) {
+  with_own_mounts(CLONE_NEWPID, [&] {
+    in_child([&] {  // the first process of the new namespace
+      ASSERT_EQ(mount("proc", "/proc", "proc", 0, nullptr), 0) << std::strerror(errno);
+      facts();
+    });
+  });
+}
+
+// "yes", "no" or "nothing".
+std::string is_inhabited(const NetnsId& netns) {
+  const auto inhabited = LinuxHost().is_inhabited(netns);
+  if (!inhabited) {
+    return "nothing";
+  }
+  return *inhabited ? "yes" : "no";
+}
+
+void await(std::string_view what, const std::function<bool()>& happened) {
+  for (int attempt = 0; !happened(); ++attempt) {
+    ASSERT_LT(attempt, 1000) << what << " never happened";
+    SystemClock().sleep(Milliseconds(10));
+  }
+}
+
+TEST(IsInhabitedTest, AsLongAsAProcessIsInTheNamespace) {
+  const TempFolder folder;
+  with_own_processes([&] {
+    const LinuxHost host;
+    EXPECT_EQ(is_inhabited(host.look_at("/proc/self/ns/net").id), "yes");
+    EXPECT_EQ(is_inhabited(host.look_at("/proc/self/ns/mnt").id), "no");
+    const NetnsId pod = make_pod(folder.path() / "pod", "").id;
+    EXPECT_EQ(is_inhabited(pod), "no") << "a name is no inhabitant";
+    EXPECT_EQ(is_inhabited({.device = pod.device + 1, .inode = pod.inode}), "no");
+    const auto enter = [&] {
+      const UniqueFd inside(open((folder.path() / "pod").c_str(), O_RDONLY | O_CLOEXEC));
+      ASSERT_EQ(setns(inside.get(), CLONE_NEWNET), 0);
+    };
+    {
+      const Inhabitant process(enter);
+      EXPECT_EQ(is_inhabited(pod), "yes");
+    }
+    EXPECT_EQ(is_inhabited(pod), "no");
+    {
+      const Inhabitant process(enter, [] { _exit(0); });
+      await("its end",
+            [&] { return body_of(process.path() / "stat").find(") Z ") != std::string::npos; });
+      EXPECT_EQ(is_inhabited(pod), "no") << "a zombie is nowhere";
+    }
+  });
+}
+
+TEST(IsInhabitedTest, AsLongAsAThreadIsInTheNamespace) {
+  const TempFolder folder;
+  with_own_processes([&] {
+    const NetnsId pod = make_pod(folder.path() / "pod", "").id;
+    const auto enter = [&] {
+      std::array<int, 2> ends{};
+      ASSERT_EQ(pipe(ends.data()), 0);
+      const UniqueFd reader(ends[0]);
+      std::thread([&, writer = ends[1]] {
+        const UniqueFd inside(open((folder.path() / "pod").c_str(), O_RDONLY | O_CLOEXEC));
+        EXPECT_EQ(setns(inside.get(), CLONE_NEWNET), 0);
+        EXPECT_EQ(write(writer, "x", 1), 1);
+        while (true) {
+          pause();
+        }
+      }).detach();
+      char byte = 0;
+      ASSERT_EQ(read(reader.get(), &byte, 1), 1);
+    };
+    {
+      const Inhabitant process(enter);
+      EXPECT_EQ(is_inhabited(pod), "yes") << "its first thread is elsewhere";
+    }
+    {
+      const Inhabitant process(enter, [] { syscall(SYS_exit, 0); });  // of this thread alone
+      await("its end",
+            [&] { return body_of(process.path() / "stat").find(") Z ") != std::string::npos; });
+      EXPECT_EQ(is_inhabited(pod), "yes") << "its first thread has ended";
+    }
+    EXPECT_EQ(is_inhabited(pod), "no");
+  });
+}
+
+TEST(IsInhabitedTest, SaysNothingWhereItDoesNotSeeAllProcesses) {
+  const TempFolder folder;
+  with_own_processes([&] {
+    const NetnsId own = LinuxHost().look_at("/proc/self/ns/net").id;
+    const NetnsId pod = make_pod(folder.path() / "pod", "").id;
+    for (const auto* options : {"hidepid=0", "hidepid=1", "hidepid=2"}) {
+      in_child([&] {
+        ASSERT_EQ(mount("proc", "/proc", "proc", 0, options), 0) << std::strerror(errno);
+        EXPECT_EQ(is_inhabited(pod), "no") << options;
+        if (setuid(65534) != 0) {
+          return;  // root of a user namespace with one user
+        }
+        // A process that was another user's is not shown to itself either.
+        EXPECT_EQ(is_inhabited(pod), "nothing") << options;
+        EXPECT_NE(is_inhabited(own), "no") << options;
+      });
+    }
+    ASSERT_NO_FATAL_FAILURE(mount_empty("/proc"));
+    EXPECT_EQ(is_inhabited(pod), "nothing") << "no processes at all";
+    ASSERT_EQ(mkdir("/proc/7", 0755), 0);
+    EXPECT_EQ(is_inhabited(pod), "nothing");
+  });
+}
+
+TEST(LinuxHostTest, KnowsWhenTheBootWasAsTheKernelDoes) {
+  const std::string kernel = body_of("/proc/stat");
+  const std::string_view label = "\nbtime ";
+  const std::size_t at = kernel.find(label);
+  ASSERT_NE(at, std::string::npos);
+  const long long expected = std::stoll(kernel.substr(at + label.size()));
+  const long long found =
+      std::chrono::floor<std::chrono::seconds>(LinuxHost().booted_at()).time_since_epoch().count();
+  // The two clocks are read one after the other and rounded.
+  EXPECT_LE(std::abs(found - expected), 2);
+}
+
 // --- host-local's folder ---
 
 // "ADDRESS ID IFNAME", where `-` is an interface name that is not there.
@@ -750,6 +1152,36 @@ TEST(HostLocalReadTest, PrefersTheSpellingOfTodayInWhateverOrderTheFolderHasThem
   for (const HostLocalEntry& entry : state.entries) {
     EXPECT_EQ(entry.container_id, "today") << entry.address.to_string();
   }
+}
+
+TEST(HostLocalReadTest, KnowsWhenAFileWasWritten) {
+  const TempFolder folder;
+  const HostLocalFolder host_local(folder.path());
+  const fs::path path = folder.path() / "10.1.0.2";
+  EXPECT_EQ(host_local.written_at(address("10.1.0.2")), std::nullopt);
+  EXPECT_EQ(HostLocalFolder(folder.path() / "none").written_at(address("10.1.0.2")), std::nullopt);
+  put(path, "c1\r\neth0");
+  put(folder.path() / "fd00::2", "c1\r\neth0");
+  for (const time_t seconds : {0L, 1L, 1'700'000'000L, 4'000'000'000L}) {
+    const timespec time{.tv_sec = seconds, .tv_nsec = 123'999'999};
+    const std::array<timespec, 2> times{timespec{.tv_sec = 5, .tv_nsec = 0}, time};
+    for (const auto* name : {"10.1.0.2", "fd00::2"}) {
+      ASSERT_EQ(utimensat(AT_FDCWD, (folder.path() / name).c_str(), times.data(), 0), 0);
+      const auto written = host_local.written_at(address(name));
+      ASSERT_TRUE(written) << name;
+      EXPECT_EQ(written->time_since_epoch(), std::chrono::seconds(seconds) + Milliseconds(123));
+    }
+  }
+  EXPECT_EQ(host_local.written_at(address("10.1.0.3")), std::nullopt);
+  fs::permissions(folder.path(), fs::perms::none);
+  in_child([&] {
+    if (getuid() == 0) {
+      ASSERT_EQ(setuid(65534), 0);
+    }
+    const Thrown thrown = thrown_by([&] { (void)host_local.written_at(address("10.1.0.2")); });
+    EXPECT_EQ(thrown.kind, ErrorKind::kIo);
+    EXPECT_THAT(thrown.message, HasSubstr(path.string()));
+  });
 }
 
 TEST(HostLocalReadTest, RefusesToPassAPartForTheWhole) {
@@ -1005,6 +1437,337 @@ TEST(HostLocalStampTest, IsSettledTwoSecondsAfterTheLastChange) {
   EXPECT_TRUE(host_local.settled(after(Milliseconds(2001))));
   EXPECT_FALSE(host_local.settled(after(-std::chrono::hours(1)))) << "the clock was set back";
   EXPECT_FALSE(HostLocalFolder(folder.path() / "none").settled(after(Milliseconds(5000))));
+}
+
+// --- libcni's result cache ---
+
+// What cnitool 1.3 and containerd 2.4 left, with a short configuration.
+constexpr std::string_view kCachedByContainerd =
+    R"({"kind":"cniCacheV1","containerId":"62feb1","config":"e30=","ifName":"eth0",)"
+    R"("networkName":"lab","netns":"/var/run/netns/cni-44ffda7a",)"
+    R"("cniArgs":[["K8S_POD_NAMESPACE","shop"],["K8S_POD_NAME","web-0"],)"
+    R"(["K8S_POD_INFRA_CONTAINER_ID","62feb1"],["K8S_POD_UID","uid-web-0"],["IgnoreUnknown","1"]],)"
+    R"("capabilityArgs":{"cgroupPath":"/pods/1","io.kubernetes.cri.pod-annotations":null},)"
+    R"("result":{"cniVersion":"1.1.0","interfaces":[{"mac":"36:9a:f5:4b:d2:ed","name":"br-lab"},)"
+    R"({"mac":"86:d0:75:97:b6:1c","name":"eth0","sandbox":"/var/run/netns/cni-44ffda7a"}],)"
+    R"("ips":[{"address":"10.90.0.2/24","gateway":"10.90.0.1","interface":1},)"
+    R"({"address":"fd00:90::2/64","gateway":"fd00:90::1","interface":1}],)"
+    R"("routes":[{"dst":"0.0.0.0/0"},{"dst":"::/0"}]}})";
+
+// A file of libcni's that says no more than it must, with this result.
+std::string cached(std::string_view result) {
+  return R"({"kind":"cniCacheV1","containerId":"c1","config":"e30=","ifName":"eth0",)"
+         R"("networkName":"lab","result":)" +
+         std::string(result) + "}";
+}
+
+// "NETWORK ID IFNAME NETNS NAMESPACE/NAME/UID ADDRESS...", or "skipped: WHY".
+std::vector<std::string> describe(const CniCache& cache) {
+  std::vector<std::string> lines;
+  for (const CachedAttachment& item : cache.attachments) {
+    std::string line = item.key.network + " " + item.key.container_id + " " + item.key.ifname +
+                       " " + item.netns + " " + item.pod_namespace + "/" + item.pod_name + "/" +
+                       item.pod_uid;
+    for (const net::Prefix& address : item.addresses) {
+      line += " " + address.to_string();
+    }
+    lines.push_back(line);
+  }
+  for (const SkippedFile& file : cache.skipped) {
+    lines.push_back("skipped: " + file.why);
+  }
+  return lines;
+}
+
+// What a cache of this one file holds.
+std::string cache_of(std::string_view body) {
+  const TempFolder folder;
+  put(folder.path() / "lab-c1-eth0", body);
+  const CniCache cache = read_cni_cache(folder.path());
+  for (const auto& item : cache.attachments) {
+    EXPECT_EQ(item.file, folder.path() / "lab-c1-eth0");
+  }
+  for (const auto& item : cache.skipped) {
+    EXPECT_EQ(item.file, folder.path() / "lab-c1-eth0");
+  }
+  return join(describe(cache), "; ");
+}
+
+TEST(CniCacheTest, UnderstandsTheResultsOfEveryVersion) {
+  EXPECT_EQ(cache_of(kCachedByContainerd),
+            "lab 62feb1 eth0 /var/run/netns/cni-44ffda7a shop/web-0/uid-web-0 10.90.0.2/24 "
+            "fd00:90::2/64");
+  struct Case {
+    std::string_view result;
+    const char* addresses;
+  };
+  const std::vector<Case> table = {
+      {R"({"cniVersion":"0.1.0","dns":{},"ip4":{"gateway":"10.90.0.1","ip":"10.90.0.2/24"}})",
+       " 10.90.0.2/24"},
+      {R"({"cniVersion":"0.2.0","ip4":{"ip":"10.90.0.2/24"},"ip6":{"ip":"fd00:90::2/64"}})",
+       " 10.90.0.2/24 fd00:90::2/64"},
+      {R"({"cniVersion":"0.2.0","ip6":{"ip":"fd00:90::2/64"},"dns":{}})", " fd00:90::2/64"},
+      {R"({"ip4":null,"ip6":{"ip":"fd00:90::2/64"}})", " fd00:90::2/64"},
+      {R"({"cniVersion":"0.3.0","dns":{},"interfaces":[{"name":"eth0","sandbox":"/n"}],"ips":[)"
+       R"({"address":"10.90.0.2/24","gateway":"10.90.0.1","interface":0,"version":"4"},)"
+       R"({"address":"fd00:90::2/64","interface":0,"version":"6"}],"routes":[]})",
+       " 10.90.0.2/24 fd00:90::2/64"},
+      {R"({"cniVersion":"0.3.1","ips":[{"address":"127.0.0.1/8","interface":0,"version":""}]})",
+       " 127.0.0.1/8"},
+      {R"({"cniVersion":"0.4.0","ips":[{"address":"10.90.0.2/32","version":"4"}]})",
+       " 10.90.0.2/32"},
+      {R"({"cniVersion":"1.0.0","ips":[{"address":"10.90.0.2/24"},{"address":"10.91.0.2/24"}]})",
+       " 10.90.0.2/24 10.91.0.2/24"},
+      {R"({"cniVersion":"1.1.0","interfaces":[],"ips":[]})", ""},
+      {R"({"cniVersion":"1.1.0","ips":null})", ""},
+      {R"({"cniVersion":"9.9.9","ips":[{"address":"FD00::0:2/64","new":{}}]})", " fd00::2/64"},
+      {"{}", ""},
+  };
+  for (const Case& row : table) {
+    EXPECT_EQ(cache_of(cached(row.result)), std::string("lab c1 eth0  //") + row.addresses)
+        << row.result;
+  }
+}
+
+TEST(CniCacheTest, SkipsAFileThatIsHalfWritten) {
+  for (std::size_t length = 0; length < kCachedByContainerd.size(); ++length) {
+    EXPECT_EQ(cache_of(kCachedByContainerd.substr(0, length)),
+              "skipped: is not JSON, or not all of it")
+        << length;
+  }
+  // libcni truncates before it writes, but a crash may leave what was there.
+  EXPECT_EQ(cache_of(std::string(kCachedByContainerd) + "}"),
+            "skipped: is not JSON, or not all of it");
+  EXPECT_EQ(cache_of(std::string(4096, '\0')), "skipped: is not JSON, or not all of it");
+  EXPECT_THAT(cache_of(std::string(kCachedByContainerd) + "\n"), HasSubstr("fd00:90::2/64"));
+}
+
+TEST(CniCacheTest, SkipsWhatItDoesNotUnderstandAndSaysWhy) {
+  struct Case {
+    std::string_view from;
+    std::string_view to;
+    const char* why;
+  };
+  const std::vector<Case> table = {
+      {R"("cniCacheV1")", R"("cniCacheV2")", R"(is of kind "cniCacheV2")"},
+      {R"("cniCacheV1")", R"("x\n\u0000\"y")", R"(is of kind "x\x0a\x00\"y")"},
+      {R"("kind":"cniCacheV1",)", "", R"(is of kind "")"},
+      {R"("cniCacheV1")", "null", R"(is of kind "")"},
+      {R"("cniCacheV1")", "1", "kind is not a string"},
+      {R"("lab")", R"("")", "networkName is missing"},
+      {R"("lab")", "null", "networkName is missing"},
+      {R"("lab")", R"(["lab"])", "networkName is not a string"},
+      {R"("networkName":"lab",)", "", "networkName is missing"},
+      {R"("containerId":"62feb1",)", "", "containerId is missing"},
+      {R"("containerId":"62feb1")", R"("containerId":62)", "containerId is not a string"},
+      {R"("ifName":"eth0",)", "", "ifName is missing"},
+      {R"("ifName":"eth0",)", R"("ifName":{},)", "ifName is not a string"},
+      {R"("netns":")", R"("netns":0,"x":")", "netns is not a string"},
+      {R"("cniArgs":[)", R"("cniArgs":{},"x":[)", "cniArgs is not a list"},
+      {R"("cniArgs":[)", R"("cniArgs":"K8S_POD_NAME=web","x":[)", "cniArgs is not a list"},
+      {R"(["IgnoreUnknown","1"])", R"("IgnoreUnknown=1")",
+       "cniArgs holds something other than a pair"},
+      {R"(["IgnoreUnknown","1"])", R"(["IgnoreUnknown"])",
+       "cniArgs holds something other than a pair"},
+      {R"(["IgnoreUnknown","1"])", R"(["IgnoreUnknown","1","2"])",
+       "cniArgs holds something other than a pair"},
+      {R"(["IgnoreUnknown","1"])", "null", "cniArgs holds something other than a pair"},
+      {R"(["IgnoreUnknown","1"])", R"({"a":1,"b":2})", "cniArgs holds something other than a pair"},
+      {R"(["IgnoreUnknown","1"])", R"(["IgnoreUnknown",1])", "a value in cniArgs is not a string"},
+      {R"(["IgnoreUnknown","1"])", R"([null,"1"])", "a key in cniArgs is not a string"},
+      {R"("result":{)", R"("results":{)", "result is missing"},
+      {R"("result":{)", R"("result":null,"x":{)", "result is missing"},
+      {R"("result":{)", R"("result":[],"x":{)", "result is not an object"},
+      {R"("result":{)", R"("result":"{}","x":{)", "result is not an object"},
+      {R"("ips":[)", R"("ips":{},"x":[)", "result.ips is not a list"},
+      {R"("ips":[)", R"("ips":[null,)", "result.ips[] is not an object"},
+      {R"("ips":[)", R"("ips":["10.1.0.2/24",)", "result.ips[] is not an object"},
+      {R"("ips":[)", R"("ips":[{},)",
+       R"(result.ips[].address is not an address with a length: "")"},
+      {"10.90.0.2/24", "10.90.0.2",
+       R"(result.ips[].address is not an address with a length: "10.90.0.2")"},
+      {"10.90.0.2/24", "10.90.0.2/33",
+       R"(result.ips[].address is not an address with a length: "10.90.0.2/33")"},
+      {R"("10.90.0.2/24")", "1", "address is not a string"},
+      {R"("ips":[)", R"("ip4":"10.1.0.2/24","ips":[)", "result.ip4 is not an object"},
+      {R"("ips":[)", R"("ip6":{"ip":"fd00::2"},"ips":[)",
+       R"(result.ip6.ip is not an address with a length: "fd00::2")"},
+      {"web-0", "web-\xff", "is not JSON, or not all of it"},
+      {"10.90.0.2/24", R"(\ud800)", "is not JSON, or not all of it"},
+      {R"("interface":1)", R"("interface":1e999999)", "is not JSON, or not all of it"},
+  };
+  for (const Case& row : table) {
+    std::string body(kCachedByContainerd);
+    const std::size_t at = body.find(row.from);
+    ASSERT_NE(at, std::string::npos) << row.from;
+    body.replace(at, row.from.size(), row.to);
+    EXPECT_EQ(cache_of(body), std::string("skipped: ") + row.why) << row.from << " -> " << row.to;
+  }
+  for (const auto* body : {"[]", "null", "\"cniCacheV1\"", "1"}) {
+    EXPECT_EQ(cache_of(body), "skipped: is not a JSON object") << body;
+  }
+  EXPECT_EQ(cache_of(R"({"cniVersion":"0.3.1","ips":[]})"), R"(skipped: is of kind "")")
+      << "a bare result, as libcni before 0.8 cached it";
+}
+
+TEST(CniCacheTest, TakesOptionalFieldsThatAreMissingOrNullForEmpty) {
+  struct Case {
+    std::string_view fields;
+    const char* pod;
+  };
+  const std::vector<Case> table = {
+      {"", " //"},
+      {R"("netns":null,"cniArgs":null,"capabilityArgs":null,)", " //"},
+      {R"("netns":"","cniArgs":[],)", " //"},
+      {R"("cniArgs":[["K8S_POD_NAME","web"]],)", " /web/"},
+      {R"("cniArgs":[["K8S_POD_NAME","old"],["K8S_POD_NAME","new"]],)", " /new/"},
+      {R"("cniArgs":[["k8s_pod_name","web"]],)", " //"},
+      {R"("netns":"/run/netns/é",)", "/run/netns/é //"},
+  };
+  for (const Case& row : table) {
+    std::string body = cached("{}");
+    body.insert(1, row.fields);
+    EXPECT_EQ(cache_of(body), std::string("lab c1 eth0 ") + row.pod) << row.fields;
+  }
+}
+
+TEST(CniCacheTest, SkipsDeeplyNestedJson) {
+  constexpr std::size_t kDepth = 100'000;
+  EXPECT_EQ(cache_of(std::string(kDepth, '[')), "skipped: is not JSON, or not all of it");
+  EXPECT_EQ(cache_of(std::string(kDepth, '[') + std::string(kDepth, ']')),
+            "skipped: is not a JSON object");
+  std::string body = cached("{}");
+  body.insert(1, R"("config":)" + std::string(kDepth, '[') + std::string(kDepth, ']') + ",");
+  EXPECT_EQ(cache_of(body), "lab c1 eth0  //");
+}
+
+TEST(CniCacheTest, SkipsWhatIsTooLarge) {
+  const std::string body = cached("{}");
+  const std::string padding((1 << 20) - body.size(), ' ');
+  EXPECT_EQ(cache_of(body + padding), "lab c1 eth0  //");
+  EXPECT_EQ(cache_of(body + padding + " "), "skipped: is larger than 1048576 bytes");
+
+  const TempFolder folder;
+  put(folder.path() / "huge", "");
+  fs::resize_file(folder.path() / "huge", std::uintmax_t{1} << 40);  // a hole: it takes no space
+  EXPECT_THAT(describe(read_cni_cache(folder.path())),
+              ElementsAre("skipped: is larger than 1048576 bytes"));
+}
+
+TEST(CniCacheTest, ReadsPlainFilesOnly) {
+  const TempFolder folder;
+  const fs::path elsewhere = folder.path() / "elsewhere";
+  const fs::path results = folder.path() / "results";
+  fs::create_directories(results / "folder");
+  put(elsewhere, kCachedByContainerd);
+  fs::create_symlink(elsewhere, results / "symlink");
+  fs::create_symlink("nowhere", results / "symlink-dangling");
+  fs::create_symlink("symlink-loop", results / "symlink-loop");
+  fs::create_symlink("/dev/zero", results / "symlink-to-device");
+  ASSERT_EQ(mkfifo((results / "fifo").c_str(), 0600), 0);
+  put(results / "plain", kCachedByContainerd);
+  const CniCache cache = read_cni_cache(results);
+  ASSERT_EQ(cache.attachments.size(), 1U);
+  EXPECT_EQ(cache.attachments.front().file, results / "plain");
+  std::vector<std::string> skipped;
+  for (const SkippedFile& file : cache.skipped) {
+    skipped.push_back(file.file.filename().string() + " " + file.why);
+  }
+  EXPECT_THAT(
+      skipped,
+      ElementsAre("fifo is not a regular file", "folder is not a regular file",
+                  "symlink is not a regular file", "symlink-dangling is not a regular file",
+                  "symlink-loop is not a regular file", "symlink-to-device is not a regular file"));
+
+  fs::create_directory_symlink(results, folder.path() / "link");
+  EXPECT_EQ(read_cni_cache(folder.path() / "link").attachments.size(), 1U)
+      << "the folder itself may be a link";
+}
+
+TEST(CniCacheTest, IsEmptyWithoutAFolderItCanRead) {
+  const TempFolder folder;
+  put(folder.path() / "plain", "");
+  for (const auto* name : {"none", "none/none", "plain", "plain/none"}) {
+    EXPECT_THAT(describe(read_cni_cache(folder.path() / name)), IsEmpty()) << name;
+  }
+  EXPECT_THAT(describe(read_cni_cache("")), IsEmpty());
+  fs::permissions(folder.path(), fs::perms::none);
+  in_child([&] {
+    if (getuid() == 0) {
+      ASSERT_EQ(setuid(65534), 0);
+    }
+    EXPECT_THAT(describe(read_cni_cache(folder.path())), IsEmpty());
+  });
+}
+
+TEST(CniCacheTest, SkipsAFileItMayNotRead) {
+  const TempFolder folder;
+  put(folder.path() / "readable", kCachedByContainerd);
+  put(folder.path() / "secret", kCachedByContainerd);
+  fs::permissions(folder.path(), fs::perms::all);
+  fs::permissions(folder.path() / "readable", fs::perms::all);
+  fs::permissions(folder.path() / "secret", fs::perms::none);
+  in_child([&] {
+    if (getuid() == 0) {
+      ASSERT_EQ(setuid(65534), 0);
+    }
+    const CniCache cache = read_cni_cache(folder.path());
+    EXPECT_EQ(cache.attachments.size(), 1U);
+    ASSERT_EQ(cache.skipped.size(), 1U);
+    EXPECT_EQ(cache.skipped.front().file, folder.path() / "secret");
+    EXPECT_EQ(cache.skipped.front().why, "cannot be opened: Permission denied");
+  });
+}
+
+TEST(CniCacheTest, ReadsTenThousandFilesInTheOrderOfTheirNames) {
+  constexpr int kFiles = 10'000;
+  const TempFolder folder;
+  std::vector<std::string> names;
+  for (int i = 0; i < kFiles; ++i) {
+    const std::string name = "lab-c" + std::to_string(i) + "-eth0";
+    std::string body(kCachedByContainerd);
+    body.replace(body.find("62feb1"), 6, "c" + std::to_string(i));
+    put(folder.path() / name, i % 100 == 7 ? body.substr(0, body.size() / 2) : body);
+    names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  const CniCache cache = read_cni_cache(folder.path());
+  EXPECT_EQ(cache.skipped.size(), kFiles / 100U);
+  EXPECT_EQ(cache.attachments.size(), kFiles - kFiles / 100U);
+  std::vector<std::string> found;
+  for (const CachedAttachment& item : cache.attachments) {
+    found.push_back(item.file.filename().string());
+    EXPECT_EQ("lab-" + item.key.container_id + "-eth0", found.back());
+  }
+  EXPECT_TRUE(std::is_sorted(found.begin(), found.end()));
+  for (const SkippedFile& item : cache.skipped) {
+    found.push_back(item.file.filename().string());
+  }
+  std::sort(found.begin(), found.end());
+  EXPECT_EQ(found, names);
+}
+
+TEST(CniCacheTest, StaysReadableWhileOthersWriteAndRemove) {
+  const TempFolder folder;
+  put(folder.path() / "lab-0-eth0", kCachedByContainerd);
+  const Inhabitant churn([] {},
+                         [&] {
+                           const fs::path path = folder.path() / "lab-1-eth0";
+                           while (true) {
+                             put(path, kCachedByContainerd.substr(0, 300));
+                             put(path, kCachedByContainerd);
+                             fs::remove(path);
+                           }
+                         });
+  for (int i = 0; i < 2000; ++i) {
+    const CniCache cache = read_cni_cache(folder.path());
+    ASSERT_GE(cache.attachments.size(), 1U);
+    EXPECT_EQ(cache.attachments.front().file.filename(), "lab-0-eth0");
+    EXPECT_LE(cache.attachments.size() + cache.skipped.size(), 2U);
+    for (const SkippedFile& file : cache.skipped) {
+      EXPECT_EQ(file.why, "is not JSON, or not all of it");
+    }
+  }
 }
 
 }  // namespace

@@ -758,7 +758,7 @@ TEST(StoreTest, NewerMinorIsUsedAndWhatItAddedIsLeftAlone) {
     for (std::uint32_t i = 0; i < 100; ++i) {
       const Lease lease = lease_of(Address::v4(base + i), prefix + std::to_string(i));
       transaction.insert(network, lease);
-      transaction.release(lease, moment());
+      transaction.release(lease, moment(), Ending::kDel);
     }
     add(transaction, lease_of(Address::v4(base + 200), prefix));
     transaction.set_presence(lease_of(Address::v4(base + 200), prefix), {.boot_id = "b"});
@@ -819,7 +819,7 @@ TEST(StoreTest, NewerMajorIsRefusedButItsLeasesCanEnd) {
     Transaction transaction = store->begin();
     const std::vector<Lease> leases = transaction.leases_of("a", "eth0");
     ASSERT_THAT(addresses_of(leases), ElementsAre("10.0.0.1"));
-    transaction.release(leases.front(), moment());
+    transaction.release(leases.front(), moment(), Ending::kDel);
     EXPECT_THAT(transaction.leases_of("a", "eth0"), IsEmpty());
     transaction.commit();
   }
@@ -944,7 +944,7 @@ TEST(StoreTest, OpenReaderDelaysNobody) {
     {
       std::optional<Store> store = Store::open_for_release(home.options());
       Transaction transaction = store->begin();
-      transaction.release(transaction.leases_of("a", "eth0").at(0), moment());
+      transaction.release(transaction.leases_of("a", "eth0").at(0), moment(), Ending::kDel);
       transaction.commit();
     }
     EXPECT_LT(std::chrono::steady_clock::now() - start, 5 * kNotLong) << "lock time-out is 30 s";
@@ -1103,7 +1103,7 @@ TEST(StoreTest, CommitCostsOneSync) {
   {
     std::optional<Store> store = Store::open_for_release(home.options());
     Transaction transaction = store->begin();
-    transaction.release(transaction.leases_of("a", "eth0").at(0), moment());
+    transaction.release(transaction.leases_of("a", "eth0").at(0), moment(), Ending::kDel);
     transaction.commit();
   }
   EXPECT_EQ(syncs, 1) << "DEL";
@@ -1151,7 +1151,7 @@ TEST(StoreTest, CommitWhoseSyncFailsLeavesNothingBehind) {
     Store store = home.open();
     Transaction transaction = store.begin();
     add(transaction, lease_of(address("10.0.0.2"), "b"));
-    transaction.release(transaction.leases_of("a", "eth0").at(0), moment());
+    transaction.release(transaction.leases_of("a", "eth0").at(0), moment(), Ending::kDel);
     syncs_fail = true;
     EXPECT_EQ(kind_of([&] { transaction.commit(); }), ErrorKind::kIo);
     syncs_fail = false;
@@ -1183,7 +1183,8 @@ TEST(StoreTest, LeaseEndsOnAFullDiskAtTheSecondTryAtTheLatest) {
         const std::optional<Error> error = error_of([&] {
           std::optional<Store> store = Store::open_for_release(home.options());
           Transaction transaction = store->begin();
-          transaction.release(transaction.leases_of(container, "eth0").at(0), moment());
+          transaction.release(transaction.leases_of(container, "eth0").at(0), moment(),
+                              Ending::kDel);
           transaction.commit();
         });
         if (!error) {
@@ -1219,7 +1220,7 @@ TEST(StoreTest, TransactionThatIsNotCommittedIsRolledBack) {
     {
       Transaction transaction = store.begin();
       add(transaction, lease_of(address("10.0.0.2"), "b"));
-      transaction.release(transaction.leases_of("a", "eth0").at(0), moment());
+      transaction.release(transaction.leases_of("a", "eth0").at(0), moment(), Ending::kDel);
       transaction.set_source(*transaction.find_network("net"), {.folder = "/f", .stamp = "s"});
     }
     Transaction moved = store.begin();
@@ -1246,16 +1247,22 @@ TEST(StoreTest, MisuseIsAnErrorAndChangesNothing) {
        [&](Transaction& t) { add(t, lease_of(lease.address.address(), "b")); }},
       {"ended twice",
        [&](Transaction& t) {
-         t.release(lease, moment());
-         t.release(lease, moment());
+         t.release(lease, moment(), Ending::kDel);
+         t.release(lease, moment(), Ending::kDel);
        }},
       {"never leased",
-       [&](Transaction& t) { t.release(lease_of(address("10.0.0.9"), "a"), moment()); }},
+       [&](Transaction& t) {
+         t.release(lease_of(address("10.0.0.9"), "a"), moment(), Ending::kDel);
+       }},
       {"another's",
-       [&](Transaction& t) { t.release(lease_of(address("10.0.0.1"), "b"), moment()); }},
+       [&](Transaction& t) {
+         t.release(lease_of(address("10.0.0.1"), "b"), moment(), Ending::kDel);
+       }},
       {"another interface's",
-       [&](Transaction& t) { t.release(lease_of(address("10.0.0.1"), "a", "eth1"), moment()); }},
-      {"an unknown network", [&](Transaction& t) { t.release(elsewhere, moment()); }},
+       [&](Transaction& t) {
+         t.release(lease_of(address("10.0.0.1"), "a", "eth1"), moment(), Ending::kDel);
+       }},
+      {"an unknown network", [&](Transaction& t) { t.release(elsewhere, moment(), Ending::kDel); }},
   };
   for (const auto& misuse : misuses) {
     SCOPED_TRACE(misuse.first);
@@ -1285,7 +1292,7 @@ TEST(StoreTest, VerifyFindsWhatIsInTwoPlacesOrInNone) {
     {
       Store store = home.open();
       Transaction transaction = store.begin();
-      transaction.release(transaction.leases_of("b", "eth0").at(0), moment());
+      transaction.release(transaction.leases_of("b", "eth0").at(0), moment(), Ending::kDel);
       EXPECT_NO_THROW(transaction.verify());
       transaction.commit();
     }
@@ -1412,7 +1419,7 @@ TEST(StoreTest, LeaseKeepsEveryField) {
     std::swap(presence.netns_device, presence.netns_inode);
     transaction.set_presence(lease, presence);
     EXPECT_EQ(transaction.lease_at(network, lease.address.address())->presence, presence);
-    transaction.release(lease, moment());
+    transaction.release(lease, moment(), Ending::kDel);
     EXPECT_FALSE(transaction.lease_at(network, lease.address.address()).has_value());
   }
   EXPECT_THAT(transaction.leases(), IsEmpty());
@@ -1480,7 +1487,7 @@ TEST(StoreTest, NetworksDoNotShareAddresses) {
   EXPECT_THAT(transaction.leases_of(two, "c", "eth0"), SizeIs(2));
   EXPECT_THAT(transaction.leases_of("c", "eth0"), SizeIs(4));
   for (const Lease& lease : transaction.leases(one)) {
-    transaction.release(lease, moment(5));
+    transaction.release(lease, moment(5), Ending::kDel);
   }
   transaction.verify();
   EXPECT_THAT(addresses_of(transaction.leases()), ElementsAre("10.0.0.1", "fd00::1"));
@@ -1677,7 +1684,7 @@ TEST(StoreTest, FirstUntouchedSkipsWhatWasEverLeased) {
       const Lease lease = lease_of(address(text), text);
       transaction.insert(network, lease);
       if (text.back() % 2 == 0) {
-        transaction.release(lease, moment());
+        transaction.release(lease, moment(), Ending::kDel);
       }
       name += " " + text;
     }
@@ -1695,7 +1702,7 @@ TEST(StoreTest, OldestFreedComesFirstAndPassesOver) {
   for (const char* const text : {"10.0.0.3", "fd00::1", "10.0.0.1", "10.0.0.2"}) {
     const Lease lease = lease_of(address(text), text);
     transaction.insert(network, lease);
-    transaction.release(lease, moment());
+    transaction.release(lease, moment(), Ending::kDel);
   }
   const auto oldest = [&](const std::vector<std::string>& usable,
                           const std::vector<std::string>& passed_over) {
@@ -1714,7 +1721,7 @@ TEST(StoreTest, OldestFreedComesFirstAndPassesOver) {
   // Leased and freed again it is the youngest.
   const Lease again = lease_of(address("10.0.0.3"), "again");
   transaction.insert(network, again);
-  transaction.release(again, moment());
+  transaction.release(again, moment(), Ending::kDel);
   EXPECT_EQ(oldest({"10.0.0.0/24"}, {}), "10.0.0.1");
   transaction.verify();
 }
@@ -1742,7 +1749,7 @@ TEST(StoreTest, WalkOverUnusableRowsIsRememberedForEachSet) {
     for (std::uint32_t i = 0; i < kRows; ++i) {
       const Lease lease = lease_of(Address::v4(kBase + i), std::to_string(i));
       add(transaction, lease);
-      transaction.release(lease, moment());
+      transaction.release(lease, moment(), Ending::kDel);
     }
     transaction.commit();
   }
@@ -1762,7 +1769,7 @@ TEST(StoreTest, WalkOverUnusableRowsIsRememberedForEachSet) {
     Transaction transaction = store.begin();
     const Lease lease = lease_of(Address::v4(kBase + 10), "again");
     add(transaction, lease);
-    transaction.release(lease, moment());
+    transaction.release(lease, moment(), Ending::kDel);
     transaction.commit();
   }
   EXPECT_EQ(oldest(IntervalSet({Range::single(Address::v4(kBase + 10))})), Address::v4(kBase + 10));
@@ -1982,7 +1989,7 @@ class Walk {
           const std::optional<Lease> found = transaction.lease_at(network, at);
           ASSERT_TRUE(found.has_value()) << at;
           EXPECT_EQ(found->key.container_id, lease->second);
-          transaction.release(*found, moment(static_cast<std::int64_t>(++count_)));
+          transaction.release(*found, moment(static_cast<std::int64_t>(++count_)), Ending::kDel);
           model.release(at);
         }
       } else if (one_in(4)) {

@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "podlease/base/clock.h"
 #include "podlease/net/address.h"
 #include "podlease/net/prefix.h"
 
@@ -30,6 +32,22 @@ enum class NetnsState {
 struct NetnsSight {
   NetnsState state = NetnsState::kDoubt;
   NetnsId id;  // only when alive
+};
+
+// A network namespace that somebody keeps by name.
+struct NamedNetns {
+  std::filesystem::path path;
+  NetnsId id;
+
+  friend bool operator==(const NamedNetns&, const NamedNetns&) = default;
+};
+
+// An address of an interface inside a pod's network namespace.
+struct PodAddress {
+  net::Prefix address;
+  std::string interface;
+
+  friend bool operator==(const PodAddress&, const PodAddress&) = default;
 };
 
 // Why an address cannot be a pod's: the host itself uses it.
@@ -60,6 +78,23 @@ class Host {
   // Never throws: whatever cannot be seen is doubt.
   [[nodiscard]] virtual NetnsSight look_at(const std::filesystem::path& netns) const = 0;
 
+  // The network namespaces in the folders where container runtimes and `ip netns` keep them by name
+  // (/run/netns, which is also /var/run/netns; those of rootless users are not looked for), by
+  // path. Never throws: what cannot be read is left out.
+  [[nodiscard]] virtual std::vector<NamedNetns> named_namespaces() const = 0;
+
+  // The addresses inside a namespace, without those of the loopback interface and link-local ones.
+  // Nothing if it cannot be entered or is not the one with that id any more. Never throws.
+  [[nodiscard]] virtual std::optional<std::vector<PodAddress>> addresses_in(
+      const NamedNetns& netns) const = 0;
+
+  // Reports whether some process of this machine is in the namespace; nothing if not every process
+  // could be looked at. Walks /proc. Never throws.
+  [[nodiscard]] virtual std::optional<bool> is_inhabited(const NetnsId& netns) const = 0;
+
+  // When this boot began, by today's clock on the wall. Throws kIo.
+  [[nodiscard]] virtual std::chrono::sys_time<Milliseconds> booted_at() const = 0;
+
   // One question to the kernel's routing tables, whatever their size: a look-up of the entry that
   // matches `address`. Nothing if pods may have it. Not seen: an IPv4 address while its interface
   // is down, and an IPv6 address while the kernel still looks for duplicates of it. Throws kIo if
@@ -76,6 +111,11 @@ class LinuxHost final : public Host {
  public:
   [[nodiscard]] std::string boot_id() const override;
   [[nodiscard]] NetnsSight look_at(const std::filesystem::path& netns) const override;
+  [[nodiscard]] std::vector<NamedNetns> named_namespaces() const override;
+  [[nodiscard]] std::optional<std::vector<PodAddress>> addresses_in(
+      const NamedNetns& netns) const override;
+  [[nodiscard]] std::optional<bool> is_inhabited(const NetnsId& netns) const override;
+  [[nodiscard]] std::chrono::sys_time<Milliseconds> booted_at() const override;
   [[nodiscard]] std::optional<AddressHolder> holder_of(net::Address address) const override;
   [[nodiscard]] std::optional<Uplink> uplink(net::Family family) const override;
 };

@@ -76,6 +76,11 @@ class HostLocalFolder {
   // to be host-local's: a partial view must not pass for the whole.
   [[nodiscard]] HostLocalState read() const;
 
+  // When the file of an address was last written, by the wall clock of then; nothing if there is
+  // none. Throws kIo.
+  [[nodiscard]] std::optional<std::chrono::sys_time<Milliseconds>> written_at(
+      net::Address address) const;
+
   // Makes the folder say `state` and nothing else about addresses: for the way back to host-local.
   // To be called under its lock, if the folder exists; creates it otherwise. New files are durable
   // before old ones go. Throws kIo.

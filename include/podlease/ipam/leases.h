@@ -24,6 +24,7 @@ namespace podlease::ipam {
 struct Places {
   std::filesystem::path registry = "/var/lib/podlease/stores";
   std::filesystem::path host_local = "/var/lib/cni/networks";  // holds a folder for each network
+  std::filesystem::path cni_cache = "/var/lib/cni/results";    // libcni's
 };
 
 struct RequestedAddress {
@@ -42,6 +43,7 @@ struct AddRequest {
 // How an address came to be chosen.
 enum class Reason {
   kHeld,       // the attachment has it already
+  kReturned,   // the same pod's former sandbox had it
   kRequested,  // asked for by address
   kUntouched,  // never leased before
   kCooled,     // freed, and cool
@@ -59,9 +61,24 @@ struct Standing {
   std::uint64_t cooling = 0;
   std::uint64_t freed = 0;  // cooling ones included
   net::Uint128 untouched = 0;
-  net::Uint128 excluded = 0;  // in the ranges, never leased: gateways and exclusions
+  net::Uint128 excluded = 0;      // in the ranges, never leased: gateways and exclusions
+  std::uint64_t reclaimable = 0;  // leased, but to holders that have ended: an ADD can have them
+  std::uint64_t suspect = 0;      // leased, and soon reclaimable unless their holders show up
 
   [[nodiscard]] net::Uint128 free() const { return untouched + freed - cooling; }
+};
+
+// What a look at a lease's holder led to.
+enum class Verdict {
+  kDoubtful,       // kept: nothing is certain
+  kSuspected,      // kept for the grace: its namespace is gone
+  kReclaimed,      // ended: its namespace was gone for the grace
+  kOfEarlierBoot,  // ended
+};
+
+struct Examined {
+  store::Lease lease;
+  Verdict verdict;
 };
 
 class Leases {
@@ -96,6 +113,11 @@ class Leases {
   // Ends all leases of `network` that are not among `valid`, except those whose network namespace
   // is alive.
   void collect(const std::string& network, const std::vector<AttachmentKey>& valid) const;
+
+  // Looks at the holders of all leases of `network` and ends those that can be told to have ended;
+  // with `dry_run`, only says which. Returns the leases that are not certainly alive. What
+  // host-local did meanwhile is not looked at.
+  [[nodiscard]] std::vector<Examined> sweep(const std::string& network, bool dry_run) const;
 
   // Reports whether the namespace a lease was last seen in is alive now.
   [[nodiscard]] bool lives(const store::Lease& lease) const;

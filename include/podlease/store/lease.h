@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "podlease/base/attachment.h"
 #include "podlease/base/clock.h"
@@ -42,6 +43,29 @@ struct Lease {
   Presence presence;
   std::chrono::sys_time<Milliseconds> created{};
   std::string source;  // where the range came from: static, host-local, …
+};
+
+// Why a lease ended.
+enum class Ending {
+  kDel,        // the runtime's DEL
+  kGc,         // the runtime's GC did not name it
+  kTakeover,   // the same pod's next sandbox has the address now
+  kReclaim,    // its namespace was gone, and stayed gone for the grace
+  kReboot,     // it was of an earlier boot, and its address was needed
+  kRelease,    // an operator's `podlease release`
+  kHostLocal,  // host-local's file of it vanished
+};
+
+[[nodiscard]] std::string_view to_string(Ending ending);
+
+// A lease that has ended: who had this address when.
+struct PastLease {
+  AttachmentKey key;
+  net::Address address;
+  Pod pod;
+  std::chrono::sys_time<Milliseconds> created{};
+  std::chrono::sys_time<Milliseconds> ended{};
+  std::string why;  // as to_string says it; of a newer podlease perhaps another word
 };
 
 }  // namespace podlease::store

@@ -30,6 +30,7 @@ struct Network {
   std::string name;
   std::vector<net::Address> hints;
   Handover handover = Handover::kOwned;
+  std::int64_t next_position = 1;  // of the freed queue: grows with each lease that ends
 };
 
 struct Source {
@@ -52,6 +53,12 @@ struct Freed {
   std::chrono::sys_time<Milliseconds> at{};
   Milliseconds since_boot{};  // comparable within one boot
   std::string boot_id;
+};
+
+// Since when the holder of a lease is missed.
+struct Suspicion {
+  std::string boot_id;
+  Milliseconds since_boot{};
 };
 
 struct Usage {
@@ -105,9 +112,25 @@ class Transaction {
   // Leases an address that is free. What the caller knows of it saves looking.
   enum class Before { kUnknown, kUntouched };
   void insert(const Network& network, const Lease& lease, Before before = Before::kUnknown);
-  // Ends a lease: the address goes to the end of the freed queue.
-  void release(const Lease& lease, const Moment& moment);
+  // Ends a lease: the address goes to the end of the freed queue to cool, or to its front, cool, if
+  // its holder was dead for long already. Notes it in the history, unless the disk is full.
+  void release(const Lease& lease, const Moment& moment, Ending why);
   void set_presence(const Lease& lease, const Presence& presence);
+
+  // A few leases of the network. Which ones moves on with each lease that is made or ends, so that
+  // in time all come by; after `insert`.
+  [[nodiscard]] std::vector<Lease> sample(const Network& network);
+  // The addresses that a pod's interface had last, leased to it or free; none is anybody else's.
+  [[nodiscard]] std::vector<net::Address> addresses_of_pod(const Network& network,
+                                                           const std::string& pod_uid,
+                                                           const std::string& ifname);
+  // Of exactly this lease: one that was made or refreshed since is under no suspicion.
+  [[nodiscard]] std::optional<Suspicion> suspicion(const Network& network, const Lease& lease);
+  void suspect(const Network& network, const Lease& lease, const Suspicion& suspicion);
+  void forget_suspicions(const Network& network);
+
+  // The last leases that ended, latest first: some thousands are kept of each network. O(n).
+  [[nodiscard]] std::vector<PastLease> history();
 
   // The lowest address of `usable` that was never leased and is not below `from`; of the family of
   // `from`.
@@ -143,6 +166,10 @@ class Transaction {
   void verify();
 
  private:
+  [[nodiscard]] bool take_from_freed(const Network& network, const Lease& lease);
+  [[nodiscard]] std::int64_t front_of_freed(std::int64_t network, net::Family family);
+  void note_in_history(std::int64_t network, std::int64_t number, const Lease& lease,
+                       const Moment& moment, Ending why);
   void touch(const Network& network, net::Address address);
 
   Database* database_;  // null once moved from, committed or rolled back

@@ -1,0 +1,47 @@
+#ifndef PODLEASE_HOST_CNI_CACHE_H_
+#define PODLEASE_HOST_CNI_CACHE_H_
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "podlease/base/attachment.h"
+#include "podlease/net/prefix.h"
+
+namespace podlease::host {
+
+// An attachment as libcni remembers it from its ADD until its DEL.
+struct CachedAttachment {
+  std::filesystem::path file;
+  AttachmentKey key;
+  std::string netns;          // path; may be empty
+  std::string pod_namespace;  // these three from CNI_ARGS; each may be empty
+  std::string pod_name;
+  std::string pod_uid;
+  std::vector<net::Prefix> addresses;  // of the result: all plugins of the list had their say
+
+  friend bool operator==(const CachedAttachment&, const CachedAttachment&) = default;
+};
+
+// A file that tells nothing, and why: half written, of another kind, unreadable.
+struct SkippedFile {
+  std::filesystem::path file;
+  std::string why;
+
+  friend bool operator==(const SkippedFile&, const SkippedFile&) = default;
+};
+
+struct CniCache {
+  std::vector<CachedAttachment> attachments;  // by file name
+  std::vector<SkippedFile> skipped;           // by file name
+};
+
+// libcni's result cache: a file of kind cniCacheV1 for each attachment, named
+// NETWORK-CONTAINERID-IFNAME, which libcni writes without a lock once an ADD is done, and removes
+// after its DEL. The names inside the file count, not the file's. A folder that is not there, or
+// cannot be read, is an empty cache. Never throws.
+[[nodiscard]] CniCache read_cni_cache(const std::filesystem::path& folder);
+
+}  // namespace podlease::host
+
+#endif  // PODLEASE_HOST_CNI_CACHE_H_

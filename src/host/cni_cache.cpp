@@ -1,0 +1,201 @@
+#include "podlease/host/cni_cache.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "podlease/base/error.h"
+#include "podlease/base/file.h"
+#include "podlease/base/text.h"
+
+namespace podlease::host {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+using Json = nlohmann::json;
+
+// One holds a network configuration in base64 and a result: some kilobytes.
+constexpr std::size_t kMaxFile = 1 << 20;
+
+constexpr std::string_view kKind = "cniCacheV1";
+
+// kDecode, caught where the file is named.
+Error wrong(const std::string& what) {
+  return Error(ErrorKind::kDecode, what);
+}
+
+// Nothing for a field that is absent or null: Go writes null for a list or map that was never made.
+const Json* find(const Json& object, const char* name) {
+  const auto field = object.find(name);
+  return field == object.end() || field->is_null() ? nullptr : &*field;
+}
+
+const std::string& string_of(const Json& value, const std::string& name) {
+  if (!value.is_string()) {
+    throw wrong(name + " is not a string");
+  }
+  return value.get_ref<const std::string&>();
+}
+
+std::string optional_string(const Json& object, const char* name) {
+  const Json* const value = find(object, name);
+  return value == nullptr ? std::string() : string_of(*value, name);
+}
+
+std::string required_string(const Json& object, const char* name) {
+  std::string text = optional_string(object, name);
+  if (text.empty()) {
+    throw wrong(std::string(name) + " is missing");
+  }
+  return text;
+}
+
+// The arguments as libcni had them, before it made them one CNI_ARGS. A later one of the same name
+// counts, as in CNI_ARGS.
+void read_args(const Json& args, CachedAttachment& attachment) {
+  if (!args.is_array()) {
+    throw wrong("cniArgs is not a list");
+  }
+  for (const Json& pair : args) {
+    if (!pair.is_array() || pair.size() != 2) {
+      throw wrong("cniArgs holds something other than a pair");
+    }
+    const std::string& key = string_of(pair[0], "a key in cniArgs");
+    const std::string& value = string_of(pair[1], "a value in cniArgs");
+    if (key == "K8S_POD_NAMESPACE") {
+      attachment.pod_namespace = value;
+    } else if (key == "K8S_POD_NAME") {
+      attachment.pod_name = value;
+    } else if (key == "K8S_POD_UID") {
+      attachment.pod_uid = value;
+    }
+  }
+}
+
+net::Prefix read_address(const Json& object, const char* name, const std::string& where) {
+  if (!object.is_object()) {
+    throw wrong(where + " is not an object");
+  }
+  const std::string text = optional_string(object, name);
+  const auto address = net::Prefix::parse(text);
+  if (!address) {
+    throw wrong(where + "." + name + " is not an address with a length: " + in_quotes(text));
+  }
+  return *address;
+}
+
+// Whatever version the result is of: `ips` came with 0.3.0, `ip4` and `ip6` went.
+std::vector<net::Prefix> read_addresses(const Json& result) {
+  if (!result.is_object()) {
+    throw wrong("result is not an object");
+  }
+  std::vector<net::Prefix> addresses;
+  if (const Json* const ips = find(result, "ips")) {
+    if (!ips->is_array()) {
+      throw wrong("result.ips is not a list");
+    }
+    for (const Json& ip : *ips) {
+      addresses.push_back(read_address(ip, "address", "result.ips[]"));
+    }
+  }
+  for (const auto* name : {"ip4", "ip6"}) {
+    if (const Json* const ip = find(result, name)) {
+      addresses.push_back(read_address(*ip, "ip", std::string("result.") + name));
+    }
+  }
+  return addresses;
+}
+
+// Throws kDecode.
+CachedAttachment read_attachment(const fs::path& file, const std::string& text) {
+  constexpr bool kThrows = false;
+  const Json json = Json::parse(text, nullptr, kThrows);
+  if (json.is_discarded()) {
+    throw wrong("is not JSON, or not all of it");
+  }
+  if (!json.is_object()) {
+    throw wrong("is not a JSON object");
+  }
+  if (const std::string kind = optional_string(json, "kind"); kind != kKind) {
+    throw wrong("is of kind " + in_quotes(kind));
+  }
+  CachedAttachment attachment{.file = file,
+                              .key = {.network = required_string(json, "networkName"),
+                                      .container_id = required_string(json, "containerId"),
+                                      .ifname = required_string(json, "ifName")},
+                              .netns = optional_string(json, "netns"),
+                              .pod_namespace = {},
+                              .pod_name = {},
+                              .pod_uid = {},
+                              .addresses = {}};
+  if (const Json* const args = find(json, "cniArgs")) {
+    read_args(*args, attachment);
+  }
+  const Json* const result = find(json, "result");
+  if (result == nullptr) {
+    throw wrong("result is missing");
+  }
+  attachment.addresses = read_addresses(*result);
+  return attachment;
+}
+
+// Nothing if the file is gone by now, for then a DEL has been. Throws kIo or kDecode.
+std::optional<std::string> read_regular_file(const fs::directory_entry& item) {
+  // Looked at before it is opened, which with a device may have consequences; and again afterwards.
+  std::error_code error;
+  const fs::file_status before = item.symlink_status(error);
+  if (before.type() == fs::file_type::not_found) {
+    return std::nullopt;
+  }
+  struct stat status {};
+  UniqueFd fd;
+  if (!error && before.type() == fs::file_type::regular) {
+    fd.reset(open(item.path().c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd && errno == ENOENT) {
+      return std::nullopt;
+    }
+    if (!fd || fstat(fd.get(), &status) != 0) {
+      throw io_error("cannot be opened", errno);
+    }
+  }
+  if (!fd || !S_ISREG(status.st_mode)) {
+    throw wrong("is not a regular file");
+  }
+  if (status.st_size > static_cast<off_t>(kMaxFile)) {
+    throw wrong("is larger than " + std::to_string(kMaxFile) + " bytes");
+  }
+  return read_all(fd.get(), kMaxFile);
+}
+
+}  // namespace
+
+CniCache read_cni_cache(const fs::path& folder) {
+  CniCache cache;
+  std::error_code error;
+  fs::directory_iterator item(folder, error);
+  for (; !error && item != fs::directory_iterator(); item.increment(error)) {
+    try {
+      if (const auto text = read_regular_file(*item)) {
+        cache.attachments.push_back(read_attachment(item->path(), *text));
+      }
+    } catch (const Error& what) {
+      cache.skipped.push_back({.file = item->path(), .why = what.what()});
+    }
+  }
+  const auto by_file = [](const auto& a, const auto& b) { return a.file < b.file; };
+  std::sort(cache.attachments.begin(), cache.attachments.end(), by_file);
+  std::sort(cache.skipped.begin(), cache.skipped.end(), by_file);
+  return cache;
+}
+
+}  // namespace podlease::host
