@@ -120,7 +120,8 @@ std::vector<net::Prefix> read_addresses(const Json& result) {
 CachedAttachment read_attachment(const fs::path& file, const std::string& text) {
   constexpr bool kThrows = false;
   const Json json = Json::parse(text, nullptr, kThrows);
-  if (json.is_discarded()) {
+  // The parser takes a NUL for the end, whatever follows.
+  if (json.is_discarded() || text.find('\0') != std::string::npos) {
     throw wrong("is not JSON, or not all of it");
   }
   if (!json.is_object()) {

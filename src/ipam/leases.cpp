@@ -200,6 +200,7 @@ class Addition {
     if (wait) {
       return *wait;
     }
+    remember_pod(granted);
     reclaimer_.examine_a_few();
     return granted;
   }
@@ -236,16 +237,36 @@ class Addition {
     return choice;
   }
 
+  [[nodiscard]] const std::vector<net::Address>& former_addresses() {
+    if (!former_) {
+      former_ = session_->transaction.addresses_of_pod(session_->network, request_->pod.uid,
+                                                       request_->key.ifname);
+    }
+    return *former_;
+  }
+
+  // For its next sandbox.
+  void remember_pod(const std::vector<Granted>& granted) {
+    if (request_->pod.uid.empty()) {
+      return;
+    }
+    std::vector<net::Address> addresses;
+    addresses.reserve(granted.size());
+    for (const Granted& grant : granted) {
+      addresses.push_back(grant.lease.address.address());
+    }
+    if (addresses != former_addresses()) {
+      session_->transaction.set_addresses_of_pod(session_->network, request_->pod.uid,
+                                                 request_->key.ifname, addresses);
+    }
+  }
+
   // Of this pod's interface, before its sandbox failed or the machine was booted.
   [[nodiscard]] std::optional<Choice> former_address(const pools::PoolRangeSet& set) {
     if (request_->pod.uid.empty()) {
       return std::nullopt;
     }
-    if (!former_) {
-      former_ = session_->transaction.addresses_of_pod(session_->network, request_->pod.uid,
-                                                       request_->key.ifname);
-    }
-    for (const net::Address address : *former_) {
+    for (const net::Address address : former_addresses()) {
       const pools::PoolRange* const range = set.range_of(address);
       if (range == nullptr || !range->usable.contains(address) || guard_->holder_of(address)) {
         continue;
@@ -293,7 +314,7 @@ class Addition {
   [[nodiscard]] bool may_be_taken_over(const Lease& lease) const {
     const bool same_pod = !lease.pod.uid.empty() && lease.pod.uid == request_->pod.uid &&
                           lease.key.ifname == request_->key.ifname;
-    const Fate fate = sight_of(*host_, *presence_).fate_of(lease);
+    const Fate fate = sight_of(*host_, *presence_).fate_of(lease.presence);
     return fate == Fate::kGone || fate == Fate::kEarlierBoot ||
            (same_pod && has_left(lease, *host_));
   }

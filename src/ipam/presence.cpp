@@ -1,6 +1,6 @@
 #include "presence.h"
 
-#include <filesystem>
+#include <string_view>
 
 namespace podlease::ipam {
 
@@ -50,6 +50,10 @@ bool is_of_process(const store::Presence& presence) {
   return presence.netns.starts_with("/proc/");
 }
 
+std::string_view folder_of(const store::Presence& presence) {
+  return std::string_view(presence.netns).substr(0, presence.netns.rfind('/') + 1);
+}
+
 host::NetnsId id_of(const store::Presence& presence) {
   return {.device = presence.netns_device, .inode = presence.netns_inode};
 }
@@ -58,7 +62,10 @@ host::NetnsId id_of(const store::Presence& presence) {
 
 void Sight::trust_folder_of(const store::Presence& presence) {
   if (presence.netns_inode != 0 && !is_of_process(presence)) {
-    trusted_.insert(std::filesystem::path(presence.netns).parent_path());
+    const std::string_view folder = folder_of(presence);
+    if (!trusted_.contains(folder)) {
+      trusted_.emplace(folder);
+    }
   }
 }
 
@@ -91,16 +98,15 @@ Fate Sight::conclude(const store::Presence& presence, Look look) const {
     case Look::kThere:
       return Fate::kAlive;
     case Look::kElsewhere:
-      return trusted_.contains(std::filesystem::path(presence.netns).parent_path()) ? Fate::kGone
-                                                                                    : Fate::kDoubt;
+      return trusted_.contains(folder_of(presence)) ? Fate::kGone : Fate::kDoubt;
     case Look::kUnclear:
       return Fate::kDoubt;
   }
   return Fate::kDoubt;
 }
 
-Fate Sight::fate_of(const store::Lease& lease) {
-  return conclude(lease.presence, look_for(lease.presence));
+Fate Sight::fate_of(const store::Presence& presence) {
+  return conclude(presence, look_for(presence));
 }
 
 std::vector<Fate> Sight::fates_of(const std::vector<store::Lease>& leases) {

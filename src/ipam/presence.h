@@ -1,7 +1,7 @@
 #ifndef PODLEASE_SRC_IPAM_PRESENCE_H_
 #define PODLEASE_SRC_IPAM_PRESENCE_H_
 
-#include <filesystem>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -39,8 +39,8 @@ class Sight {
   // `presence` is known to be of a namespace that is alive.
   void trust_folder_of(const store::Presence& presence);
 
-  // Of one lease, by what was seen so far.
-  [[nodiscard]] Fate fate_of(const store::Lease& lease);
+  // Of the holder of one lease, by what was seen so far.
+  [[nodiscard]] Fate fate_of(const store::Presence& presence);
   // Of each lease, after all of them were looked at; for namespaces that have no other name than a
   // process, whether any process is in them too.
   [[nodiscard]] std::vector<Fate> fates_of(const std::vector<store::Lease>& leases);
@@ -53,7 +53,7 @@ class Sight {
 
   const host::Host* host_;
   std::string boot_id_;
-  std::set<std::filesystem::path> trusted_;
+  std::set<std::string, std::less<>> trusted_;
 };
 
 }  // namespace podlease::ipam

@@ -40,9 +40,9 @@ bool Reclaimer::judge_gone(const Lease& lease) {
 }
 
 void Reclaimer::examine_a_few() {
-  for (const Lease& lease : transaction_->sample(*network_)) {
-    if (sight_.fate_of(lease) == Fate::kGone) {
-      static_cast<void>(judge_gone(lease));
+  for (const store::Holder& holder : transaction_->sample(*network_)) {
+    if (sight_.fate_of(holder.presence) == Fate::kGone) {
+      static_cast<void>(judge_gone(*transaction_->lease_at(*network_, holder.address)));
     }
   }
 }

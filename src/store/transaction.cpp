@@ -35,6 +35,13 @@ std::int64_t to_integer(std::chrono::sys_time<Milliseconds> time) {
   return time.time_since_epoch().count();
 }
 
+Presence read_presence(Query& row) {
+  return {.boot_id = row.text(),
+          .netns = row.text(),
+          .netns_device = static_cast<std::uint64_t>(row.integer()),
+          .netns_inode = static_cast<std::uint64_t>(row.integer())};
+}
+
 // Columns of a row in the order of the macro above, braces evaluate from left to right.
 Lease read_lease(Query& row, const Network* network = nullptr) {
   Lease lease{.key = {.network = network == nullptr ? "" : network->name,
@@ -51,10 +58,7 @@ Lease read_lease(Query& row, const Network* network = nullptr) {
   lease.gateway = row.optional_address();
   lease.range_set = static_cast<int>(row.integer());
   lease.pod = {row.text(), row.text(), row.text()};
-  lease.presence.boot_id = row.text();
-  lease.presence.netns = row.text();
-  lease.presence.netns_device = static_cast<std::uint64_t>(row.integer());
-  lease.presence.netns_inode = static_cast<std::uint64_t>(row.integer());
+  lease.presence = read_presence(row);
   lease.created = to_time(row.integer());
   lease.source = row.text();
   if (network == nullptr) {
@@ -69,11 +73,6 @@ std::vector<Lease> read_leases(Query& rows, const Network* network = nullptr) {
     leases.push_back(read_lease(rows, network));
   }
   return leases;
-}
-
-// Of a note `pod`, so that those of one pod's interface lie together.
-std::string pod_key(const std::string& pod_uid, const std::string& ifname, Address address) {
-  return pod_uid + "\n" + ifname + "\n" + address.to_string();
 }
 
 std::int64_t to_number(std::string_view text) {
@@ -279,12 +278,6 @@ void Transaction::insert(const Network& network, const Lease& lease, Before befo
   if (before == Before::kUntouched || !take_from_freed(network, lease)) {
     touch(network, address);
   }
-  if (!lease.pod.uid.empty()) {
-    Query(*database_,
-          "INSERT OR IGNORE INTO note(kind, network, key, value) VALUES('pod', ?, ?, '')")
-        .bind(network.id, pod_key(lease.pod.uid, lease.key.ifname, address))
-        .run();
-  }
 }
 
 bool Transaction::take_from_freed(const Network& network, const Lease& lease) {
@@ -297,9 +290,9 @@ bool Transaction::take_from_freed(const Network& network, const Lease& lease) {
   const std::string pod_uid = row.text();
   const std::string ifname = row.text();
   if (!pod_uid.empty() && (pod_uid != lease.pod.uid || ifname != lease.key.ifname)) {
-    Query(*database_, "DELETE FROM note WHERE kind = 'pod' AND network = ? AND key = ?")
-        .bind(network.id, pod_key(pod_uid, ifname, address))
-        .run();
+    std::vector<Address> left = addresses_of_pod(network, pod_uid, ifname);
+    std::erase(left, address);
+    set_addresses_of_pod(network, pod_uid, ifname, left);
   }
   return true;
 }
@@ -420,33 +413,48 @@ void Transaction::set_presence(const Lease& lease, const Presence& presence) {
       .run();
 }
 
-std::vector<Lease> Transaction::sample(const Network& network) {
+std::vector<Holder> Transaction::sample(const Network& network) {
   // In the order of their numbers, which begin anew behind the highest.
   constexpr std::int64_t kFew = 4;
   const std::int64_t newest = database_->last_inserted();
   const std::int64_t turn = newest + network.next_position;
   const std::int64_t first = turn * kFew % (newest + kFew);
-  Query rows(*database_, "SELECT " PODLEASE_LEASE_COLUMNS
-                         " FROM lease l WHERE id BETWEEN ? AND ? AND +network = ?");
-  return read_leases(rows.bind(first, first + kFew - 1, network.id), &network);
+  Query rows(*database_,
+             "SELECT network, address, boot, netns, netns_device, netns_inode FROM lease"
+             " WHERE id BETWEEN ? AND ?");
+  rows.bind(first, first + kFew - 1);
+  std::vector<Holder> holders;
+  while (rows.next()) {
+    if (rows.integer() == network.id) {
+      const Address address = rows.address();
+      holders.push_back({.address = address, .presence = read_presence(rows)});
+    }
+  }
+  return holders;
 }
 
 std::vector<Address> Transaction::addresses_of_pod(const Network& network,
                                                    const std::string& pod_uid,
                                                    const std::string& ifname) {
-  const std::string prefix = pod_uid + "\n" + ifname;
-  Query rows(*database_,
-             "SELECT key FROM note WHERE kind = 'pod' AND network = ? AND key BETWEEN ? AND ?");
-  rows.bind(network.id, prefix + "\n", prefix + "\v");
-  std::vector<Address> addresses;
-  while (rows.next()) {
-    const std::string key = rows.text();
-    const auto address = Address::parse(std::string_view(key).substr(prefix.size() + 1));
-    if (address) {
-      addresses.push_back(*address);
-    }
+  Query row(*database_, "SELECT value FROM note WHERE kind = 'pod' AND network = ? AND key = ?");
+  if (!row.bind(network.id, pod_uid + "\n" + ifname).next()) {
+    return {};
   }
-  return addresses;
+  return decode(row.text()).value_or(std::vector<Address>{});
+}
+
+void Transaction::set_addresses_of_pod(const Network& network, const std::string& pod_uid,
+                                       const std::string& ifname,
+                                       const std::vector<net::Address>& addresses) {
+  if (addresses.empty()) {
+    Query(*database_, "DELETE FROM note WHERE kind = 'pod' AND network = ? AND key = ?")
+        .bind(network.id, pod_uid + "\n" + ifname)
+        .run();
+    return;
+  }
+  Query(*database_, "INSERT OR REPLACE INTO note(kind, network, key, value) VALUES('pod', ?, ?, ?)")
+      .bind(network.id, pod_uid + "\n" + ifname, encode(addresses))
+      .run();
 }
 
 namespace {

@@ -83,13 +83,15 @@ class Host {
   // path. Never throws: what cannot be read is left out.
   [[nodiscard]] virtual std::vector<NamedNetns> named_namespaces() const = 0;
 
-  // The addresses inside a namespace, without those of the loopback interface and link-local ones.
+  // The addresses inside a namespace, without those of the loopback interface and without
+  // fe80::/10. (IPv4 has link-local ones too, 169.254.0.0/16, but some networks give pods those.)
   // Nothing if it cannot be entered or is not the one with that id any more. Never throws.
   [[nodiscard]] virtual std::optional<std::vector<PodAddress>> addresses_in(
       const NamedNetns& netns) const = 0;
 
-  // Reports whether some process of this machine is in the namespace; nothing if not every process
-  // could be looked at. Walks /proc. Never throws.
+  // Reports whether some process of this machine is in the namespace, with any of its threads;
+  // nothing if not every process could be looked at. Walks /proc, which shows no processes outside
+  // the PID namespace it was mounted in. Never throws.
   [[nodiscard]] virtual std::optional<bool> is_inhabited(const NetnsId& netns) const = 0;
 
   // When this boot began, by today's clock on the wall. Throws kIo.

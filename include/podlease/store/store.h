@@ -37,7 +37,7 @@
 //     source   a folder of host-local that was adopted -> its stamp
 //     adopted  a file that stood in it -> container and interface, to tell new and vanished files
 //     ended    an attachment whose DEL came before its network was adopted
-//     pod      a pod's UID, interface and one of the addresses it had last
+//     pod      a pod's UID and interface -> the addresses it had last
 //     suspect  a leased address -> since when its holder is missed
 //     history  a number, used again after some thousands -> a lease that has ended
 //     skipped  the fingerprint of a set of usable addresses -> the position up to which `freed` is

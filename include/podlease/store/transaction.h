@@ -55,6 +55,12 @@ struct Freed {
   std::string boot_id;
 };
 
+// Who has an address, as far as it tells whether he lives.
+struct Holder {
+  net::Address address;
+  Presence presence;
+};
+
 // Since when the holder of a lease is missed.
 struct Suspicion {
   std::string boot_id;
@@ -119,11 +125,14 @@ class Transaction {
 
   // A few leases of the network. Which ones moves on with each lease that is made or ends, so that
   // in time all come by; after `insert`.
-  [[nodiscard]] std::vector<Lease> sample(const Network& network);
-  // The addresses that a pod's interface had last, leased to it or free; none is anybody else's.
+  [[nodiscard]] std::vector<Holder> sample(const Network& network);
+  // The addresses that a pod's interface had last, leased to it or free: `insert` takes out what
+  // somebody else gets.
   [[nodiscard]] std::vector<net::Address> addresses_of_pod(const Network& network,
                                                            const std::string& pod_uid,
                                                            const std::string& ifname);
+  void set_addresses_of_pod(const Network& network, const std::string& pod_uid,
+                            const std::string& ifname, const std::vector<net::Address>& addresses);
   // Of exactly this lease: one that was made or refreshed since is under no suspicion.
   [[nodiscard]] std::optional<Suspicion> suspicion(const Network& network, const Lease& lease);
   void suspect(const Network& network, const Lease& lease, const Suspicion& suspicion);
