@@ -7,14 +7,15 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <iostream>
 #include <set>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -109,7 +110,9 @@ class Excursion {
   Excursion& operator=(const Excursion&) = delete;
   ~Excursion() {
     if (inside_ && !enter(home_->fd)) {
-      std::cerr << "podlease: cannot return from the network namespace of a pod\n";
+      constexpr std::string_view kLastWords =
+          "podlease: cannot return from the network namespace of a pod\n";
+      static_cast<void>(write_all(STDERR_FILENO, kLastWords));
       std::abort();
     }
   }

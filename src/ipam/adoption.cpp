@@ -48,18 +48,10 @@ bool is_holder(const Lease& lease, const AdoptedFile& file) {
 
 Lease to_lease(const store::Network& network, const AdoptedFile& file, const pools::Offer& offer,
                const store::Moment& now) {
-  Lease lease{
-      .key = {.network = network.name, .container_id = file.container_id, .ifname = file.ifname},
-      .address = net::Prefix::host(file.address),
-      .created = now.at.wall,
-      .source = "host-local"};
-  for (std::size_t set = 0; set < offer.sets.size(); ++set) {
-    if (const pools::PoolRange* const range = offer.sets[set].range_of(file.address)) {
-      lease.address = net::Prefix::make(file.address, range->answer_length).value_or(lease.address);
-      lease.gateway = range->gateway;
-      lease.range_set = static_cast<int>(set);
-    }
-  }
+  Lease lease =
+      lease_of({.network = network.name, .container_id = file.container_id, .ifname = file.ifname},
+               file.address, offer, now);
+  lease.source = "host-local";
   return lease;
 }
 
@@ -87,6 +79,39 @@ void take(store::Transaction& transaction, const store::Network& network, const 
           {.network = network.name, .container_id = file.container_id, .ifname = file.ifname})) {
     transaction.insert(network, to_lease(network, file, offer, now));
   }
+}
+
+// What to make of a file of host-local, which gave rise to `lease`.
+Found judge(store::Transaction& transaction, Lease lease, const HostLocalFolder& folder,
+            const Inventory& inventory) {
+  const net::Address address = lease.address.address();
+  const Inventory::Opinion opinion = inventory.opinion_of(
+      address, lease.key.container_id, lease.key.ifname, folder.written_at(address));
+  const std::string file = (folder.path() / address.to_string()).string();
+  if (transaction.has_ended(lease.key)) {
+    return {.lease = std::move(lease), .adopted = false, .evidence = file + ": its DEL has come"};
+  }
+  lease.key.ifname = opinion.ifname;
+  lease.pod = opinion.pod;
+  lease.presence = opinion.presence;
+  return {.lease = std::move(lease),
+          .adopted = !opinion.ended,
+          .evidence = file + ": " + opinion.evidence};
+}
+
+// Reports whether the holder has the address in another network, which may have the same range.
+bool is_anothers(store::Transaction& transaction, const store::Network& network,
+                 const Lease& lease) {
+  for (const store::Network& other : transaction.networks()) {
+    const std::optional<Lease> theirs = other.id == network.id
+                                            ? std::nullopt
+                                            : transaction.lease_at(other, lease.address.address());
+    if (theirs && lease.presence.netns_inode != 0 &&
+        theirs->presence.netns_inode == lease.presence.netns_inode) {
+      return true;
+    }
+  }
+  return false;
 }
 
 // What is noted of a folder: which lock file it had, a blank, and its stamp if that vouches for
@@ -205,16 +230,20 @@ std::vector<UniqueFd> HostLocal::lock(Milliseconds timeout) const {
   return locks;
 }
 
-void HostLocal::adopt(store::Transaction& transaction, store::Network& network,
-                      const pools::Offer& offer, const store::Moment& now) const {
+std::vector<Found> HostLocal::adopt(store::Transaction& transaction, store::Network& network,
+                                    const pools::Offer& offer, const store::Moment& now,
+                                    const Inventory& inventory) const {
+  std::vector<Found> all;
   std::vector<net::Address> hints;
   for (const HostLocalFolder& folder : folders_) {
     const HostLocalState state = folder.read();
-    const std::vector<AdoptedFile> files = files_of(state);
-    for (const AdoptedFile& file : files) {
+    for (const AdoptedFile& file : files_of(state)) {
       // Two folders may name one address; the first was host-local's default place.
       if (!transaction.lease_at(network, file.address)) {
-        take(transaction, network, file, offer, now);
+        all.push_back(judge(transaction, to_lease(network, file, offer, now), folder, inventory));
+        if (all.back().adopted) {
+          transaction.insert(network, all.back().lease);
+        }
       }
     }
     for (const host::HostLocalCursor& cursor : state.cursors) {
@@ -227,7 +256,29 @@ void HostLocal::adopt(store::Transaction& transaction, store::Network& network,
   if (!hints.empty()) {
     transaction.set_hints(network, std::move(hints));
   }
+  return all;
+}
+
+std::vector<Found> adopt_others(store::Transaction& transaction, const store::Network& network,
+                                const pools::Offer& offer, const store::Moment& now,
+                                const Inventory& inventory) {
+  std::vector<Found> all;
+  for (Found& found : inventory.found(offer, now)) {
+    if (transaction.lease_at(network, found.lease.address.address()) ||
+        is_anothers(transaction, network, found.lease)) {
+      continue;
+    }
+    if (found.adopted && transaction.has_ended(found.lease.key)) {
+      found.adopted = false;
+      found.evidence = "its DEL has come";
+    }
+    if (found.adopted) {
+      transaction.insert(network, found.lease);
+    }
+    all.push_back(std::move(found));
+  }
   transaction.forget_ended(network.name);
+  return all;
 }
 
 void HostLocal::follow(store::Transaction& transaction, store::Network& network,

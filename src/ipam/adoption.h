@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "inventory.h"
 #include "podlease/base/clock.h"
 #include "podlease/base/file.h"
 #include "podlease/base/log.h"
@@ -50,9 +51,11 @@ class HostLocal {
   [[nodiscard]] std::vector<UniqueFd> lock(Milliseconds timeout) const;
 
   // Under host-local's locks, on the first use of a network: leases what its files say, each as
-  // `offer` would answer it.
-  void adopt(store::Transaction& transaction, store::Network& network, const pools::Offer& offer,
-             const store::Moment& now) const;
+  // `offer` would answer it, unless `inventory` tells that its holder has ended. Returns what it
+  // made of each file.
+  std::vector<Found> adopt(store::Transaction& transaction, store::Network& network,
+                           const pools::Offer& offer, const store::Moment& now,
+                           const Inventory& inventory) const;
 
   // Under host-local's locks, later: ends the leases of files that vanished, and of a shared
   // network takes over what host-local did. Throws kConfig if it leased anything on a network that
@@ -77,6 +80,11 @@ class HostLocal {
  private:
   std::vector<host::HostLocalFolder> folders_;  // those that exist
 };
+
+// Leases what the inventory found and no folder of host-local knew. Returns what it made of each.
+std::vector<Found> adopt_others(store::Transaction& transaction, const store::Network& network,
+                                const pools::Offer& offer, const store::Moment& now,
+                                const Inventory& inventory);
 
 // Leases as host-local's files say them.
 [[nodiscard]] std::vector<host::HostLocalEntry> to_entries(const std::vector<store::Lease>& leases);

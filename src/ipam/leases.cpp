@@ -63,22 +63,28 @@ struct Session {
   Store store;
   Transaction transaction;
   Network network;
-  bool shared = false;  // with host-local, until this call at least
+  bool shared = false;       // with host-local, until this call at least
+  std::vector<Found> found;  // on the first use of the network
 };
 
 struct Opening {
+  const host::Host* host;
+  const Places* places;
   HostLocal* host_local;
   const pools::Offer* offer;
   const Moment* now;
   const Log* log;
   Milliseconds lock_timeout;
+  std::optional<AttachmentKey> caller;  // of an ADD
+  std::string netns;
 };
 
-// `open` gives the store. Mostly one look tells that the folders hold nothing new; if they do, the
-// store is closed and opened again under host-local's locks, which come first. Should the network
-// have been exported to yet another folder meanwhile, once more.
+// `open` gives the store. Mostly one look tells that the network is known and the folders hold
+// nothing new; otherwise the store is closed and opened again under host-local's locks, which come
+// first. Should the network have been exported to yet another folder meanwhile, once more.
 Session open_session(const std::string& network_name, const Opening& opening,
                      const std::function<Store()>& open) {
+  std::optional<Inventory> inventory;
   {
     Store store = open();
     Transaction transaction = store.begin();
@@ -86,15 +92,15 @@ Session open_session(const std::string& network_name, const Opening& opening,
     if (network) {
       opening.host_local->watch_exported(transaction, *network);
     }
-    if (network ? opening.host_local->is_known(transaction, *network)
-                : !opening.host_local->present()) {
-      if (!network) {
-        network = transaction.ensure_network(network_name);
-      }
+    if (network && opening.host_local->is_known(transaction, *network)) {
       return {.host_local_locks = {},
               .store = std::move(store),
               .transaction = std::move(transaction),
               .network = *std::move(network)};
+    }
+    if (!network) {
+      inventory.emplace(*opening.host, opening.places->cni_cache, network_name, opening.caller,
+                        opening.netns);
     }
   }
   std::vector<UniqueFd> locks = opening.host_local->lock(opening.lock_timeout);
@@ -107,8 +113,14 @@ Session open_session(const std::string& network_name, const Opening& opening,
     throw Error(ErrorKind::kBusy, "network " + network_name + " is being exported to host-local",
                 "try again");
   }
-  if (first_use) {
-    opening.host_local->adopt(transaction, network, *opening.offer, *opening.now);
+  std::vector<Found> found;
+  if (first_use && inventory) {
+    found =
+        opening.host_local->adopt(transaction, network, *opening.offer, *opening.now, *inventory);
+    for (Found& other :
+         adopt_others(transaction, network, *opening.offer, *opening.now, *inventory)) {
+      found.push_back(std::move(other));
+    }
   } else {
     opening.host_local->follow(transaction, network, *opening.offer, *opening.now, *opening.log);
   }
@@ -116,7 +128,8 @@ Session open_session(const std::string& network_name, const Opening& opening,
           .store = std::move(store),
           .transaction = std::move(transaction),
           .network = std::move(network),
-          .shared = shared};
+          .shared = shared,
+          .found = std::move(found)};
 }
 
 // One ADD inside its transaction.
@@ -449,6 +462,11 @@ Store::Options Leases::options(const std::filesystem::path& folder) const {
   return {.folder = folder, .registry = places_.registry, .lock_timeout = lock_timeout_};
 }
 
+Store Leases::existing_or_empty() const {
+  std::optional<Store> store = Store::open_existing(options(data_dir_));
+  return store ? *std::move(store) : Store::in_memory();
+}
+
 Moment Leases::moment() const {
   return {.at = clock_->now(), .boot_id = host_->boot_id()};
 }
@@ -462,11 +480,15 @@ std::vector<Granted> Leases::add(const AddRequest& request, const pools::Source&
   for (bool waited = false;; waited = true) {
     const Moment before = moment();
     Session session = open_session(request.key.network,
-                                   {.host_local = &host_local,
+                                   {.host = host_,
+                                    .places = &places_,
+                                    .host_local = &host_local,
                                     .offer = &offer,
                                     .now = &before,
                                     .log = log_,
-                                    .lock_timeout = lock_timeout_},
+                                    .lock_timeout = lock_timeout_,
+                                    .caller = request.key,
+                                    .netns = request.netns},
                                    [&] { return Store::open(options(data_dir_)); });
     const Moment now{.at = clock_->now(),
                      .boot_id = presence.boot_id};  // after the wait for the lock
@@ -526,16 +548,16 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request,
   const Moment now = moment();
   const Log silent(*clock_);  // what it would say does not happen
   Session session = open_session(request.key.network,
-                                 {.host_local = &host_local,
+                                 {.host = host_,
+                                  .places = &places_,
+                                  .host_local = &host_local,
                                   .offer = &offer,
                                   .now = &now,
                                   .log = &silent,
-                                  .lock_timeout = lock_timeout_},
-                                 [&] {
-                                   std::optional<Store> store =
-                                       Store::open_existing(options(data_dir_));
-                                   return store ? *std::move(store) : Store::in_memory();
-                                 });
+                                  .lock_timeout = lock_timeout_,
+                                  .caller = request.key,
+                                  .netns = request.netns},
+                                 [&] { return existing_or_empty(); });
   Addition addition(request, offer, *host_, guard, session, presence, now, silent);
   std::vector<Granted> granted = addition.held();
   if (!granted.empty()) {
@@ -551,12 +573,12 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request,
   return std::get<std::vector<Granted>>(std::move(chosen));
 }
 
-std::vector<Lease> Leases::release(const AttachmentKey& key) const {
+std::vector<Lease> Leases::release(const AttachmentKey& key, const std::string& netns) const {
   std::vector<Lease> ended;
   std::optional<Error> failure;
   const auto end_in = [&](const std::filesystem::path& folder) {
     try {
-      Ended in_folder = release_in(folder, key);
+      Ended in_folder = release_in(folder, key, netns);
       ended = std::move(in_folder.leases);
       if (!in_folder.host_local.empty()) {
         end_in_host_local(in_folder.host_local, folder, key);
@@ -595,19 +617,25 @@ std::vector<Lease> Leases::release(const AttachmentKey& key) const {
   return ended;
 }
 
-Leases::Ended Leases::release_in(const std::filesystem::path& folder,
-                                 const AttachmentKey& key) const {
+Leases::Ended Leases::release_in(const std::filesystem::path& folder, const AttachmentKey& key,
+                                 const std::string& netns) const {
   std::optional<Store> store = Store::open_for_release(options(folder));
   if (!store) {
     return {};
   }
   Transaction transaction = store->begin();
-  std::vector<Lease> leases;
-  std::optional<Network> network;
-  if (key.network.empty()) {
-    leases = transaction.leases_of(key.container_id, key.ifname);
-  } else if ((network = transaction.find_network(key.network))) {
-    leases = transaction.leases_of(*network, key.container_id, key.ifname);
+  const std::optional<Network> network =
+      key.network.empty() ? std::nullopt : transaction.find_network(key.network);
+  const auto held_as = [&](const std::string& container_id) {
+    if (key.network.empty()) {
+      return transaction.leases_of(container_id, key.ifname);
+    }
+    return network ? transaction.leases_of(*network, container_id, key.ifname)
+                   : std::vector<Lease>{};
+  };
+  std::vector<Lease> leases = held_as(key.container_id);
+  if (leases.empty() && !netns.empty()) {
+    leases = held_as(id_by_netns(netns));
   }
   if (leases.empty()) {
     return {};
@@ -694,20 +722,30 @@ std::vector<Lease> Leases::held_by(const AttachmentKey& key) const {
                  : std::vector<Lease>{};
 }
 
-void Leases::adopt(const std::string& network, const pools::Offer& offer) const {
+std::vector<Found> Leases::adopt(const std::string& network, const pools::Offer& offer,
+                                 bool dry_run) const {
   HostLocal host_local(network, places_, data_dir_);
-  if (!host_local.present()) {
-    return;
+  if (!dry_run && !host_local.present() && adopt(network, offer, true).empty()) {
+    return {};  // no store is made for nothing
   }
   const Moment now = moment();
-  Session session = open_session(network,
-                                 {.host_local = &host_local,
-                                  .offer = &offer,
-                                  .now = &now,
-                                  .log = log_,
-                                  .lock_timeout = lock_timeout_},
-                                 [&] { return Store::open(options(data_dir_)); });
-  session.transaction.commit();
+  const Log silent(*clock_);
+  Session session =
+      open_session(network,
+                   {.host = host_,
+                    .places = &places_,
+                    .host_local = &host_local,
+                    .offer = &offer,
+                    .now = &now,
+                    .log = dry_run ? &silent : log_,
+                    .lock_timeout = lock_timeout_,
+                    .caller = std::nullopt,
+                    .netns = {}},
+                   [&] { return dry_run ? existing_or_empty() : Store::open(options(data_dir_)); });
+  if (!dry_run) {
+    session.transaction.commit();
+  }
+  return std::move(session.found);
 }
 
 void Leases::collect(const std::string& network_name,

@@ -80,7 +80,7 @@ void add(const Call& call) {
 }
 
 void del(const Call& call) {
-  call.leases().release(key_of(call));
+  call.leases().release(key_of(call), call.request->netns);
 }
 
 void check(const Call& call) {

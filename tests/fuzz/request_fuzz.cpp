@@ -82,6 +82,30 @@ class MadeUpHost final : public host::Host {
             .id = {.device = 4, .inode = std::hash<std::string>{}(name) | 1U}};
   }
 
+  // One with a name, in which every address is one that the corpus asks for.
+  [[nodiscard]] std::vector<host::NamedNetns> named_namespaces() const override {
+    const fs::path path = "/run/netns/pod";
+    return {{.path = path, .id = look_at(path).id}};
+  }
+
+  [[nodiscard]] std::optional<std::vector<host::PodAddress>> addresses_in(
+      const host::NamedNetns& /*netns*/) const override {
+    std::vector<host::PodAddress> addresses;
+    for (const auto* text : {"10.1.0.2/30", "fd00::2/126"}) {
+      addresses.push_back({.address = *net::Prefix::parse(text), .interface = "eth0"});
+    }
+    return addresses;
+  }
+
+  // Yes, no and unknown.
+  [[nodiscard]] std::optional<bool> is_inhabited(const host::NetnsId& netns) const override {
+    return netns.inode % 3 == 2 ? std::nullopt : std::optional(netns.inode % 3 == 0);
+  }
+
+  [[nodiscard]] std::chrono::sys_time<Milliseconds> booted_at() const override {
+    return {};  // MadeUpClock's, at its start
+  }
+
   [[nodiscard]] std::optional<host::AddressHolder> holder_of(net::Address address) const override {
     if (address.bits() % 16 != 9) {
       return std::nullopt;

@@ -1,6 +1,6 @@
 // Feeds one text to every parser of text there is: addresses, prefixes and ranges, durations,
-// CNI_ARGS, resolv.conf and the files of host-local's folder. What is accepted must print to
-// something that reads back as the same.
+// CNI_ARGS, resolv.conf, the files of host-local's folder and those of libcni's cache. What is
+// accepted must print to something that reads back as the same.
 
 #include <arpa/inet.h>
 
@@ -14,12 +14,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "podlease/base/duration.h"
 #include "podlease/base/error.h"
 #include "podlease/base/text.h"
 #include "podlease/cni/request.h"
+#include "podlease/host/cni_cache.h"
 #include "podlease/host/host_local.h"
 #include "podlease/net/address.h"
 #include "podlease/net/interval_set.h"
@@ -140,8 +142,20 @@ void check_intervals(std::string_view text) {
   }
 }
 
-// Lines NAME=BODY become files, `\n` in a body a line break. What is read, written and read again
-// stays.
+// What is read, written and read again stays.
+void check_host_local_folder(const fs::path& path, std::string_view text) {
+  const host::HostLocalFolder host_local(path);
+  try {
+    const host::HostLocalState state = host_local.read();
+    host_local.write(state);
+    demand(host_local.read() == state, "host-local's folder does not read back", text);
+  } catch (const Error& error) {
+    demand(error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kDecode,
+           "another kind of error", text);
+  }
+}
+
+// Lines NAME=BODY become files, `\n` in a body a line break.
 void check_host_local(std::string_view text) {
   constexpr std::size_t kMostFiles = 16;
   constexpr std::size_t kLongestName = 200;
@@ -164,14 +178,40 @@ void check_host_local(std::string_view text) {
     }
     std::ofstream(path / name, std::ios::binary) << body;
   }
-  const host::HostLocalFolder host_local(path);
-  try {
-    const host::HostLocalState state = host_local.read();
-    host_local.write(state);
-    demand(host_local.read() == state, "host-local's folder does not read back", text);
-  } catch (const Error& error) {
-    demand(error.kind() == ErrorKind::kIo || error.kind() == ErrorKind::kDecode,
-           "another kind of error", text);
+  check_host_local_folder(path, text);
+}
+
+// All bytes, whatever they are, as an entry and as a cursor: lines cannot hold every one.
+void check_host_local_bodies(std::string_view text) {
+  static const ScratchFolder folder;
+  for (const auto* name : {"10.1.0.2", "last_reserved_ip.0"}) {
+    std::ofstream(folder.path() / name, std::ios::binary) << text;
+  }
+  check_host_local_folder(folder.path(), text);
+}
+
+// A file of libcni's cache is an attachment with a whole key, or skipped for a reason of one line;
+// without its last byte it must be taken for half written.
+void check_cni_cache(std::string_view text) {
+  static const ScratchFolder folder;
+  const auto read = [&](std::string_view body) {
+    std::ofstream(folder.path() / "lab-c1-eth0", std::ios::binary) << body;
+    return host::read_cni_cache(folder.path());
+  };
+  const host::CniCache cache = read(text);
+  demand(cache.attachments.size() + cache.skipped.size() == 1, "is not one file", text);
+  for (const host::SkippedFile& skipped : cache.skipped) {
+    demand(!skipped.why.empty() && in_one_line(skipped.why, skipped.why.size()) == skipped.why,
+           "is skipped for no reason of one line", text);
+  }
+  for (const host::CachedAttachment& item : cache.attachments) {
+    demand(!item.key.network.empty() && !item.key.container_id.empty() && !item.key.ifname.empty(),
+           "has half a key", text);
+    for (const net::Prefix& address : item.addresses) {
+      check_round_trip<net::Prefix>(address.to_string());
+    }
+    const std::string_view whole = trimmed(text);
+    demand(read(whole.substr(0, whole.size() - 1)).attachments.empty(), "is read in part", text);
   }
 }
 
@@ -187,6 +227,10 @@ void check(std::string_view text) {
   check_intervals(text);
   if (text.find('=') != std::string_view::npos) {
     check_host_local(text);
+    check_host_local_bodies(text);
+  }
+  if (text.starts_with('{')) {
+    check_cni_cache(text);
   }
 }
 

@@ -788,13 +788,18 @@ TEST(AddressesInTest, AreAllOfThousands) {
     commands += "addr add " + v4 + "/32 dev up0\n";
     expected.push_back(v4 + "/32 up0");
   }
-  for (int i = 0; i < 200; ++i) {
-    const std::string name = "more" + std::to_string(i);
-    const std::string v6 = "fd05::" + std::to_string(1000 + i);
-    commands += "link add " + name + " type veth peer name peer" + std::to_string(i) + "\n";
-    commands += "addr add " + v6 + "/128 dev " + name + " nodad\n";
-    commands += "link set " + name + " up\nlink set peer" + std::to_string(i) + " up\n";
-    expected.push_back(v6 + "/128 " + name);
+  for (int i = 100; i < 300; ++i) {
+    const std::string number = std::to_string(i);
+    std::string made = "link add moreNN type veth peer name peerNN\nlink set peerNN up\n";
+    made += "addr add fd05::1NN/128 dev moreNN nodad\nlink set moreNN up\n";
+    std::string seen = "fd05::1NN/128 moreNN";
+    for (std::string* const text : {&made, &seen}) {
+      for (std::size_t at = 0; (at = text->find("NN", at)) != std::string::npos;) {
+        text->replace(at, 2, number);
+      }
+    }
+    commands += made;
+    expected.push_back(seen);
   }
   with_own_mounts(0, [&] {
     EXPECT_THAT(addresses_in(make_pod(folder.path() / "pod", commands)),
@@ -862,6 +867,17 @@ TEST(AddressesInTest, AreNothingWhereItMayNotEnter) {
     }
     EXPECT_THAT(addresses_in(own), ElementsAre("nothing"));
   });
+}
+
+TEST(AddressesInTest, AreNotLookedForWhereNoNamespaceIs) {
+  const TempFolder folder;
+  const fs::path plain = folder.path() / "plain";
+  put(plain, "");
+  const UniqueFd opened(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  ASSERT_GE(inotify_add_watch(opened.get(), plain.c_str(), IN_OPEN), 0);
+  EXPECT_THAT(addresses_in({.path = plain, .id = {}}), ElementsAre("nothing"));
+  std::array<char, 256> event{};
+  EXPECT_EQ(read(opened.get(), event.data(), event.size()), -1) << "it was opened";
 }
 
 // Another process, in namespaces of its own, from when it is there until it is killed.
@@ -1539,6 +1555,8 @@ TEST(CniCacheTest, SkipsAFileThatIsHalfWritten) {
   EXPECT_EQ(cache_of(std::string(kCachedByContainerd) + "}"),
             "skipped: is not JSON, or not all of it");
   EXPECT_EQ(cache_of(std::string(4096, '\0')), "skipped: is not JSON, or not all of it");
+  EXPECT_EQ(cache_of(std::string(kCachedByContainerd) + std::string(1, '\0')),
+            "skipped: is not JSON, or not all of it");
   EXPECT_THAT(cache_of(std::string(kCachedByContainerd) + "\n"), HasSubstr("fd00:90::2/64"));
 }
 

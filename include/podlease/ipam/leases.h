@@ -68,6 +68,13 @@ struct Standing {
   [[nodiscard]] net::Uint128 free() const { return untouched + freed - cooling; }
 };
 
+// What adoption makes of an address that something outside the store knows of.
+struct Found {
+  store::Lease lease;    // as it is made, or would have been
+  bool adopted = false;  // false: its holder has ended
+  std::string evidence;  // one line: what tells
+};
+
 // What a look at a lease's holder led to.
 enum class Verdict {
   kDoubtful,       // kept: nothing is certain
@@ -98,17 +105,21 @@ class Leases {
                                               const pools::Source& source) const;
 
   // Ends what the attachment holds, in whichever store of this node it is. Without a network name
-  // it goes by container id and interface. Nothing to end is success. Returns what was ended.
-  // Throws kBusy or kIo.
+  // it goes by container id and interface. Nothing to end is success. `netns` may be empty; it
+  // finds what was adopted from inside a namespace. Returns what was ended. Throws kBusy or kIo.
   // NOLINTNEXTLINE(modernize-use-nodiscard): that it is ended is what most callers want
-  std::vector<store::Lease> release(const AttachmentKey& key) const;
+  std::vector<store::Lease> release(const AttachmentKey& key, const std::string& netns = {}) const;
 
   // The leases of an attachment.
   [[nodiscard]] std::vector<store::Lease> held_by(const AttachmentKey& key) const;
 
-  // If the network was never used here and host-local has a folder for it, adopts what stands
-  // there; otherwise brings the store in step with the folder, as each `add` does by itself.
-  void adopt(const std::string& network, const pools::Offer& offer) const;
+  // If the network was never used here, adopts what already holds addresses of it, and returns all
+  // that was found: in host-local's folders, in libcni's cache, inside the network namespaces.
+  // Otherwise brings the store in step with host-local's folders. `add` does both by itself. With
+  // `dry_run` nothing is changed.
+  // NOLINTNEXTLINE(modernize-use-nodiscard): that it is adopted is what most callers want
+  std::vector<Found> adopt(const std::string& network, const pools::Offer& offer,
+                           bool dry_run = false) const;
 
   // Ends all leases of `network` that are not among `valid`, except those whose network namespace
   // is alive.
@@ -140,14 +151,15 @@ class Leases {
 
  private:
   [[nodiscard]] store::Store::Options options(const std::filesystem::path& folder) const;
+  [[nodiscard]] store::Store existing_or_empty() const;
   [[nodiscard]] store::Moment moment() const;
   // What a DEL ended in one store, and the folders in which host-local has files of it too.
   struct Ended {
     std::vector<store::Lease> leases;
     std::vector<std::filesystem::path> host_local;
   };
-  [[nodiscard]] Ended release_in(const std::filesystem::path& folder,
-                                 const AttachmentKey& key) const;
+  [[nodiscard]] Ended release_in(const std::filesystem::path& folder, const AttachmentKey& key,
+                                 const std::string& netns) const;
   void note_early_end(const AttachmentKey& key) const;
   void end_in_host_local(const std::vector<std::filesystem::path>& host_local_folders,
                          const std::filesystem::path& folder, const AttachmentKey& key) const;
