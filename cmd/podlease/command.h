@@ -57,7 +57,22 @@ struct StoredLease {
 
 void print(const Json& document);
 
+// Reports whether a word an operator typed, as find_leases takes it, means this one; an empty word
+// means all.
+[[nodiscard]] bool is_meant(const std::string& word, const net::Address& address,
+                            const AttachmentKey& key, const store::Pod& pod);
+
+// More of a configuration than anybody has.
+inline constexpr std::size_t kLargestInput = 16 << 20;
+
 // The subcommands, one source file each. Each returns the exit status, or throws Error.
+
+struct AdoptOptions {
+  bool dry_run = false;
+};
+[[nodiscard]] int adopt(const Context& context, const AdoptOptions& options);
+
+[[nodiscard]] int audit(const Context& context);
 
 struct ExplainOptions {
   std::string container_id = "explain";
@@ -74,6 +89,15 @@ struct ExportOptions {
   bool dry_run = false;
 };
 [[nodiscard]] int export_leases(const Context& context, const ExportOptions& options);
+
+struct GcOptions {
+  std::string network;  // empty: all
+  bool dry_run = false;
+};
+[[nodiscard]] int gc(const Context& context, const GcOptions& options);
+
+// `word` as find_leases takes it; empty: everything.
+[[nodiscard]] int history(const Context& context, const std::string& word);
 
 struct ListOptions {
   std::string network;     // empty: all

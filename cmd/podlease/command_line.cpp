@@ -30,10 +30,13 @@ constexpr const char* kWord =
 // A subcommand's options, and what to do once all arguments are known.
 struct Parsed {
   Context context;
+  AdoptOptions adopt;
   ExplainOptions explain;
   ExportOptions exports;
+  GcOptions gc;
   ListOptions list;
   ReleaseOptions release;
+  std::string past;
   std::string shown;
   std::function<int()> run;
 };
@@ -71,6 +74,28 @@ void add_looking_commands(CLI::App& app, Parsed& parsed) {
   show_command->add_option("ADDRESS|POD|ID", parsed.shown, kWord)->required();
   show_command->callback(
       [&parsed] { parsed.run = [&parsed] { return show(parsed.context, parsed.shown); }; });
+
+  CLI::App* const history_command =
+      app.add_subcommand("history", "Show who had an address when, and why each lease ended");
+  history_command->footer(
+      "Leases that go on come first. Of each network some four thousand past leases are kept. WHY "
+      "is\n"
+      "del or gc (the runtime's), takeover (the same pod's next sandbox has it), reclaim (its "
+      "namespace\n"
+      "was gone for a minute), reboot (of an earlier boot, and its address was needed), release "
+      "(an\n"
+      "operator's) or host-local (its file there vanished).");
+  history_command->add_option("ADDRESS|POD|ID", parsed.past, kWord);
+  history_command->callback(
+      [&parsed] { parsed.run = [&parsed] { return history(parsed.context, parsed.past); }; });
+
+  CLI::App* const audit_command = app.add_subcommand(
+      "audit", "Compare the leases with the machine, and say what is wrong and what mends it");
+  audit_command->footer(
+      "Looks at network namespaces, the addresses inside them, libcni's cache and host-local's "
+      "folders,\n"
+      "and compares both ways. Exit status 2 if something is wrong. Changes nothing.");
+  audit_command->callback([&parsed] { parsed.run = [&parsed] { return audit(parsed.context); }; });
 
   CLI::App* const status_command =
       app.add_subcommand("status", "Show each store and network of this node in a line");
@@ -111,6 +136,32 @@ void add_changing_commands(CLI::App& app, Parsed& parsed) {
   release_command->add_flag("--dry-run", parsed.release.dry_run, "Only say what would be released");
   release_command->callback(
       [&parsed] { parsed.run = [&parsed] { return release(parsed.context, parsed.release); }; });
+
+  CLI::App* const gc_command = app.add_subcommand(
+      "gc", "End leases whose pods are gone: for runtimes that lose DELs and never call GC");
+  gc_command->footer(
+      "Each ADD does a little of this by itself. A lease ends if it is of an earlier boot, or if "
+      "its\n"
+      "network namespace was found gone a minute ago already: run it twice, or on a timer. In "
+      "doubt "
+      "a\n"
+      "lease is kept.");
+  gc_command->add_option("--network", parsed.gc.network, "Only this network");
+  gc_command->add_flag("--dry-run", parsed.gc.dry_run, "Only say what would end");
+  gc_command->callback(
+      [&parsed] { parsed.run = [&parsed] { return gc(parsed.context, parsed.gc); }; });
+
+  CLI::App* const adopt_command = app.add_subcommand(
+      "adopt", "Take over what already holds addresses, as the first ADD of a network does");
+  adopt_command->footer(
+      "Reads the network configuration from standard input, as explain does. Sources: host-local's "
+      "folder,\n"
+      "libcni's cache, and the addresses inside the network namespaces. Example:\n"
+      "podlease adopt --dry-run < /etc/cni/net.d/10-podnet.conflist");
+  adopt_command->add_flag("--dry-run", parsed.adopt.dry_run,
+                          "Only say what would be adopted, and why");
+  adopt_command->callback(
+      [&parsed] { parsed.run = [&parsed] { return adopt(parsed.context, parsed.adopt); }; });
 
   CLI::App* const export_command = app.add_subcommand(
       "export", "Write the leases where another plugin finds them: the way back to host-local");

@@ -41,19 +41,24 @@ std::vector<StoredLease> read_leases(const Context& context) {
   return found;
 }
 
-std::vector<StoredLease> find_leases(const Context& context, const std::string& word) {
+bool is_meant(const std::string& word, const net::Address& address, const AttachmentKey& key,
+              const store::Pod& pod) {
   constexpr std::size_t kShortestId = 4;
-  const std::optional<net::Address> address = net::Address::parse(word);
+  if (word.empty()) {
+    return true;
+  }
+  if (const std::optional<net::Address> wanted = net::Address::parse(word)) {
+    return address == *wanted;
+  }
+  const bool is_pod = word == pod.name || word == pod.name_space + "/" + pod.name;
+  return is_pod || (word.size() >= kShortestId && key.container_id.starts_with(word));
+}
+
+std::vector<StoredLease> find_leases(const Context& context, const std::string& word) {
   std::vector<StoredLease> found = read_leases(context);
   std::erase_if(found, [&](const StoredLease& stored) {
     const store::Lease& lease = stored.lease;
-    if (address) {
-      return lease.address.address() != *address;
-    }
-    const bool is_pod =
-        word == lease.pod.name || word == lease.pod.name_space + "/" + lease.pod.name;
-    const bool is_id = word.size() >= kShortestId && lease.key.container_id.starts_with(word);
-    return !is_pod && !is_id;
+    return !is_meant(word, lease.address.address(), lease.key, lease.pod);
   });
   return found;
 }

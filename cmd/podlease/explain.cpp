@@ -14,8 +14,6 @@
 namespace podlease::cmd {
 namespace {
 
-constexpr std::size_t kLargestInput = 16 << 20;
-
 const char* why(ipam::Reason reason) {
   switch (reason) {
     case ipam::Reason::kHeld:

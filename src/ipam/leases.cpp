@@ -789,19 +789,22 @@ std::vector<Examined> Leases::sweep(const std::string& network_name, bool dry_ru
     return {};
   }
   Transaction transaction = store->begin();
-  const std::optional<Network> network = transaction.find_network(network_name);
-  if (!network) {
-    return {};
-  }
   const Moment now = moment();
   const Log silent(*clock_);
-  Reclaimer reclaimer(transaction, *network, Sight(*host_, now.boot_id), now,
-                      dry_run ? silent : *log_);
-  std::vector<Examined> examined = reclaimer.sweep();
+  std::vector<Examined> all;
+  for (const Network& network : transaction.networks()) {
+    if (!network_name.empty() && network.name != network_name) {
+      continue;
+    }
+    Reclaimer reclaimer(transaction, network, Sight(*host_, now.boot_id), now,
+                        dry_run ? silent : *log_);
+    std::vector<Examined> examined = reclaimer.sweep();
+    std::move(examined.begin(), examined.end(), std::back_inserter(all));
+  }
   if (!dry_run) {
     transaction.commit();
   }
-  return examined;
+  return all;
 }
 
 bool Leases::lives(const Lease& lease) const {

@@ -75,6 +75,21 @@ struct Found {
   std::string evidence;  // one line: what tells
 };
 
+// Something about the leases and the machine that does not fit together.
+struct Finding {
+  enum class Level {
+    kWrong,  // an address is lost, or used without a lease, or twice
+    kNote,   // worth knowing
+  };
+  Level level;
+  std::string kind;     // a word for programs: gone, no-lease, duplicate, …
+  std::string network;  // these two may be empty
+  std::string address;
+  std::string subject;   // who or what it is about
+  std::string evidence;  // one line
+  std::string remedy;    // one line: what mends it
+};
+
 // What a look at a lease's holder led to.
 enum class Verdict {
   kDoubtful,       // kept: nothing is certain
@@ -125,9 +140,14 @@ class Leases {
   // is alive.
   void collect(const std::string& network, const std::vector<AttachmentKey>& valid) const;
 
-  // Looks at the holders of all leases of `network` and ends those that can be told to have ended;
-  // with `dry_run`, only says which. Returns the leases that are not certainly alive. What
-  // host-local did meanwhile is not looked at.
+  // Compares store, network namespaces, libcni's cache and host-local's folders in both directions.
+  // Changes nothing. Throws kIo for a store that cannot be read, kOther for one that contradicts
+  // itself.
+  [[nodiscard]] std::vector<Finding> audit() const;
+
+  // Looks at the holders of all leases of `network` (empty: of every one) and ends those that can
+  // be told to have ended; with `dry_run`, only says which. Returns the leases that are not
+  // certainly alive. What host-local did meanwhile is not looked at.
   [[nodiscard]] std::vector<Examined> sweep(const std::string& network, bool dry_run) const;
 
   // Reports whether the namespace a lease was last seen in is alive now.
