@@ -473,6 +473,18 @@ Moment Leases::moment() const {
 
 std::vector<Granted> Leases::add(const AddRequest& request, const pools::Source& source,
                                  const std::function<bool()>& still_wanted) const {
+  try {
+    return try_add(request, source, still_wanted);
+  } catch (const store::DamagedError&) {
+    if (!store::set_aside_if_damaged(options(data_dir_))) {
+      throw;
+    }
+  }
+  return try_add(request, source, still_wanted);
+}
+
+std::vector<Granted> Leases::try_add(const AddRequest& request, const pools::Source& source,
+                                     const std::function<bool()>& still_wanted) const {
   const pools::Offer offer = source.offer();
   const Guard guard(*host_, offer);
   const store::Presence presence = presence_of(*host_, request.netns);
@@ -576,6 +588,7 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request,
 std::vector<Lease> Leases::release(const AttachmentKey& key, const std::string& netns) const {
   std::vector<Lease> ended;
   std::optional<Error> failure;
+  bool damaged = false;
   const auto end_in = [&](const std::filesystem::path& folder) {
     try {
       Ended in_folder = release_in(folder, key, netns);
@@ -591,11 +604,16 @@ std::vector<Lease> Leases::release(const AttachmentKey& key, const std::string& 
       // worse.
       if (folder == data_dir_) {
         failure = error;
+        damaged = dynamic_cast<const store::DamagedError*>(&error) != nullptr;
       }
       log_->write(LogLevel::kWarning, "DEL " + key.container_id + ": " + error.what());
     }
   };
   end_in(data_dir_);
+  if (damaged && store::set_aside_if_damaged(options(data_dir_))) {
+    // Who holds its addresses is learnt anew before the next lease, from the machine.
+    failure.reset();
+  }
   if (ended.empty()) {
     // The configuration may have said something else when the lease was made.
     for (const std::filesystem::path& folder : store::Registry(places_.registry).folders()) {

@@ -107,22 +107,22 @@ int read_pragma(SQLite::Database& connection, const char* sql) {
 
 }  // namespace
 
-Error translate(const SQLite::Exception& exception, const std::string& path) {
+void fail(const SQLite::Exception& exception, const std::string& path) {
   const std::string what = "store " + path + ": " + exception.what();
   switch (exception.getErrorCode()) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return Error(ErrorKind::kBusy, what, "another program has the store open: an sqlite3 shell?");
+      throw Error(ErrorKind::kBusy, what, "another program has the store open: an sqlite3 shell?");
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
-      return Error(ErrorKind::kIo, what,
-                   "the file is damaged; nothing was changed. Check it with: sqlite3 " + path +
-                       " 'PRAGMA integrity_check'");
+      throw DamagedError(ErrorKind::kIo, what,
+                         "the file is damaged; nothing was changed. Check it with: sqlite3 " +
+                             path + " 'PRAGMA integrity_check'");
     case SQLITE_FULL:
-      return Error(ErrorKind::kIo, what, "the disk is full; nothing was changed");
+      throw Error(ErrorKind::kIo, what, "the disk is full; nothing was changed");
     default:
-      return Error(ErrorKind::kIo, what,
-                   std::string(sqlite3_errstr(exception.getExtendedErrorCode())));
+      throw Error(ErrorKind::kIo, what,
+                  std::string(sqlite3_errstr(exception.getExtendedErrorCode())));
   }
 }
 
@@ -144,7 +144,7 @@ Database::Database(const Store::Options& options, FolderLock lock, Use use)
     prepare_log();
     check_schema(use);
   } catch (const SQLite::Exception& exception) {
-    throw translate(exception, path_);
+    fail(exception, path_);
   }
 }
 
@@ -249,6 +249,20 @@ void Database::create_schema() {
   transaction.commit();
 }
 
+bool is_sound(const std::filesystem::path& folder) {
+  const std::string path = (folder / "podlease.db").string();
+  try {
+    SQLite::Database connection(path, SQLite::OPEN_READWRITE);
+    connection.exec("PRAGMA locking_mode=EXCLUSIVE");
+    return connection.execAndGet("PRAGMA quick_check(1)").getString() == "ok";
+  } catch (const SQLite::Exception& exception) {
+    if (exception.getErrorCode() == SQLITE_NOTADB || exception.getErrorCode() == SQLITE_CORRUPT) {
+      return false;
+    }
+    fail(exception, path);
+  }
+}
+
 SQLite::Statement& Database::statement(const char* sql) {
   std::unique_ptr<SQLite::Statement>& statement = statements_[sql];
   if (!statement) {
@@ -322,7 +336,7 @@ SQLite::Statement& Query::prepare(Database& database, const char* sql) {
   try {
     return database.statement(sql);
   } catch (const SQLite::Exception& exception) {
-    throw translate(exception, database.path());
+    fail(exception, database.path());
   }
 }
 

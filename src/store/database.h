@@ -16,8 +16,8 @@
 
 namespace podlease::store {
 
-// How an SQLite failure is told to the rest of the house.
-[[nodiscard]] Error translate(const SQLite::Exception& exception, const std::string& path);
+// Throws what tells the rest of the house of an SQLite failure: Error or DamagedError.
+[[noreturn]] void fail(const SQLite::Exception& exception, const std::string& path);
 
 // The open file with its lock: connection settings, schema, log and statements.
 class Database {
@@ -98,7 +98,7 @@ class Query {
     try {
       action();
     } catch (const SQLite::Exception& exception) {
-      throw translate(exception, database_->path());
+      fail(exception, database_->path());
     }
   }
   void bind_one(std::int64_t value) { statement_->bind(++parameter_, value); }
@@ -111,6 +111,10 @@ class Query {
   int parameter_ = 0;
   int column_ = 0;
 };
+
+// Reports whether SQLite finds nothing wrong with a store. Its lock must be held. Throws kBusy or
+// kIo if it cannot be told.
+[[nodiscard]] bool is_sound(const std::filesystem::path& folder);
 
 // Addresses as the store spells them, one after another.
 [[nodiscard]] std::string encode(const std::vector<net::Address>& addresses);

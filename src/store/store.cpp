@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cstdio>
 
 #include "database.h"
 #include "lock.h"
+#include "podlease/base/file.h"
 #include "podlease/store/registry.h"
 
 namespace podlease::store {
@@ -74,6 +77,30 @@ std::string Store::schema_version() const {
   constexpr int kFactor = 1000;
   return std::to_string(database_->schema_version() / kFactor) + "." +
          std::to_string(database_->schema_version() % kFactor);
+}
+
+bool set_aside_if_damaged(const Store::Options& options) {
+  const std::optional<FolderLock> lock = lock_existing(options);
+  if (!lock || !has_store(options.folder) || is_sound(options.folder)) {
+    return false;
+  }
+  const auto seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(SystemClock().now().wall.time_since_epoch());
+  const std::string suffix = ".damaged-" + std::to_string(seconds.count());
+  // The log first: a file without it is an older store, a log without its file is nothing.
+  for (const char* const name : {"podlease.db-shm", "podlease.db-wal", "podlease.db"}) {
+    const std::filesystem::path file = options.folder / name;
+    const std::string aside = file.string() + suffix;
+    if (rename(file.c_str(), aside.c_str()) != 0 && errno != ENOENT) {
+      throw io_error("move " + file.string() + " aside", errno);
+    }
+  }
+  sync_folder(options.folder);
+  static_cast<void>(
+      write_all(STDERR_FILENO, "podlease: the store " + (options.folder / "podlease.db").string() +
+                                   " was damaged; it was moved aside (" + suffix +
+                                   "), and its leases are gathered from the machine again\n"));
+  return true;
 }
 
 void probe_writable(const std::filesystem::path& folder) {

@@ -543,18 +543,22 @@ def flip_schema(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [garble_header, cut_off, flip_pages, flip_schema])
-def test_a_damaged_store_is_reported_and_not_touched(
-    filled: Path, damage: Callable[[bytes], bytes]
+@pytest.mark.parametrize("verb", ["ADD", "DEL"])
+def test_a_damaged_store_is_moved_aside_whole_and_made_anew(
+    filled: Path, damage: Callable[[bytes], bytes], verb: str
 ) -> None:
     file = settle(filled)
     file.write_bytes(damage(file.read_bytes()))
     before = file.read_bytes()
-    for verb, name in (("ADD", "pod-0"), ("ADD", "victim"), ("DEL", "pod-0")):
-        answer = call(filled, verb, name)
-        assert refused(answer), answer.stdout
-        assert "damaged" in answer.json["details"]
-        assert "integrity_check" in answer.json["details"]
-    assert file.read_bytes() == before
+    refusal = call(filled, "CHECK", "pod-0")
+    assert refused(refusal), refusal.stdout
+    assert "damaged" in refusal.json["details"]
+    assert file.read_bytes() == before, "CHECK changes nothing"
+    assert call(filled, verb, "pod-0").ok
+    (aside,) = filled.glob("podlease.db.damaged-*")
+    assert aside.read_bytes() == before
+    assert call(filled, "ADD", "victim").ok
+    assert store.read_sound(filled).of("victim")
 
 
 @pytest.mark.parametrize("kept", [0, 100, 1024])
@@ -564,7 +568,12 @@ def test_a_store_cut_off_beside_its_log_does_not_pass_for_a_new_one(filled: Path
     file.write_bytes(file.read_bytes()[:kept])
     before = store.snapshot(filled)
     answer = call(filled, "ADD", "victim")
-    if answer.ok:
+    if answer.ok and list(filled.glob("podlease.db.damaged-*")):
+        assert {path.name.split(".damaged-")[0] for path in filled.glob("*.damaged-*")} == {
+            "podlease.db",
+            "podlease.db-wal",
+        }
+    elif answer.ok:
         assert len(store.read_sound(filled).leased) == 8, "the leases are gone"
     else:
         assert refused(answer)

@@ -173,6 +173,8 @@ class Leases {
   [[nodiscard]] store::Store::Options options(const std::filesystem::path& folder) const;
   [[nodiscard]] store::Store existing_or_empty() const;
   [[nodiscard]] store::Moment moment() const;
+  [[nodiscard]] std::vector<Granted> try_add(const AddRequest& request, const pools::Source& source,
+                                             const std::function<bool()>& still_wanted) const;
   // What a DEL ended in one store, and the folders in which host-local has files of it too.
   struct Ended {
     std::vector<store::Lease> leases;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "podlease/base/clock.h"
+#include "podlease/base/error.h"
 #include "podlease/store/transaction.h"
 
 // The durable state of a node: one SQLite file, `<folder>/podlease.db`, under one kernel lock,
@@ -45,6 +46,12 @@
 namespace podlease::store {
 
 class Database;
+
+// SQLite says that what is in the file cannot be: kIo.
+class DamagedError : public Error {
+ public:
+  using Error::Error;
+};
 
 class Store {
  public:
@@ -87,6 +94,11 @@ class Store {
 
   std::unique_ptr<Database> database_;
 };
+
+// Moves a store aside whose file is damaged, with its log, so that a new one can be made; says so
+// on stderr. Returns false if nothing is wrong with it after all: what another process found, or a
+// disk that answers again. Waits for the lock; throws kBusy or kIo.
+[[nodiscard]] bool set_aside_if_damaged(const Store::Options& options);
 
 // Reports whether `folder` can hold a store and be written to, without waiting for its lock. Throws
 // kIo otherwise.
