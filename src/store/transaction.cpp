@@ -414,11 +414,16 @@ void Transaction::set_presence(const Lease& lease, const Presence& presence) {
 }
 
 std::vector<Holder> Transaction::sample(const Network& network) {
-  // In the order of their numbers, which begin anew behind the highest.
+  // Multiples of the golden ratio, less their whole part, fall evenly between 0 and 1, whatever the
+  // step from one to the next.
+  constexpr std::uint64_t kGoldenRatio = 0x9e3779b97f4a7c15;  // in units of 2^-64
   constexpr std::int64_t kFew = 4;
   const std::int64_t newest = database_->last_inserted();
-  const std::int64_t turn = newest + network.next_position;
-  const std::int64_t first = turn * kFew % (newest + kFew);
+  const auto turn = static_cast<std::uint64_t>(newest + network.next_position);
+  const auto groups = static_cast<std::uint64_t>(newest / kFew + 1);
+  const auto group = static_cast<std::int64_t>(
+      static_cast<std::uint64_t>(net::Uint128{turn * kGoldenRatio} * groups >> 64));
+  const std::int64_t first = group * kFew;
   Query rows(*database_,
              "SELECT network, address, boot, netns, netns_device, netns_inode FROM lease"
              " WHERE id BETWEEN ? AND ?");

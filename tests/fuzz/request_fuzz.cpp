@@ -301,7 +301,9 @@ Answer serve(const Scene& scene, const MadeUpHost& host, const MadeUpClock& cloc
       .output = output.get(),
       .host = &host,
       .clock = &clock,
-      .places = {.registry = scene.registry(), .host_local = scene.host_local()},
+      .places = {.registry = scene.registry(),
+                 .host_local = scene.host_local(),
+                 .cni_cache = scene.host_local() / "cache"},
       .data_dir = scene.data_dir()};
   const int status = plugin::run(world);
   lseek(output.get(), 0, SEEK_SET);

@@ -52,11 +52,14 @@ using namespace std::chrono_literals;
 
 using fakes::address;
 using fakes::body_of;
+using fakes::prefix;
 using fakes::put;
 using fakes::Thrown;
 using fakes::thrown_by;
 using host::AddressHolder;
 using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -124,6 +127,16 @@ std::string text_of(const store::Lease& lease) {
 
 bool always() {
   return true;
+}
+
+// As libcni keeps an attachment of the network "net".
+std::string cached(const std::string& container, const std::string& netns,
+                   const std::string& cidr) {
+  return R"({"kind":"cniCacheV1","containerId":")" + container +
+         R"(","ifName":"eth0","networkName":"net","netns":")" + netns +
+         R"(","cniArgs":[["K8S_POD_NAMESPACE","shop"],["K8S_POD_NAME",")" + container +
+         R"(-pod"],["K8S_POD_UID","uid-)" + container +
+         R"("]],"result":{"cniVersion":"1.0.0","ips":[{"address":")" + cidr + R"("}]}})";
 }
 
 // A machine with one store, and what it is asked.
@@ -239,7 +252,9 @@ class Node {
   fakes::FakeHost host;
   fakes::FakeClock clock;
   Log log{clock};
-  Places places{.registry = folder.path() / "stores", .host_local = folder.path() / "networks"};
+  Places places{.registry = folder.path() / "stores",
+                .host_local = folder.path() / "networks",
+                .cni_cache = folder.path() / "cache"};
   fs::path data_dir = folder.path() / "data";
   pools::Offer offer = offer_of(kSmall);
   Milliseconds cooldown = 30s;
@@ -247,6 +262,279 @@ class Node {
 };
 
 class LeasesTest : public ::testing::Test, protected Node {};
+
+// §5.6: reclaim, takeover and return.
+
+class ReclaimTest : public LeasesTest {
+ protected:
+  void SetUp() override { offer = offer_of(R"("ranges": [[{"subnet": "10.1.0.0/29"}]])"); }
+
+  // Pods whose namespaces go without a DEL.
+  void lose(int first, int last) {
+    for (int i = first; i <= last; ++i) {
+      host.end(netns_of("c" + std::to_string(i)));
+    }
+  }
+  [[nodiscard]] AddRequest of_pod(const std::string& container, const std::string& uid) const {
+    AddRequest wish = request(container);
+    wish.pod = {.name_space = "shop", .name = "web-0", .uid = uid};
+    return wish;
+  }
+  [[nodiscard]] std::vector<std::string> endings() const {
+    std::optional<store::Store> store = open();
+    std::vector<std::string> endings;
+    for (const store::PastLease& past : store->begin().history()) {
+      endings.push_back(past.address.to_string() + " " + past.key.container_id + " " + past.why);
+    }
+    return endings;
+  }
+};
+
+TEST_F(ReclaimTest, AFullRangeOfDeadPodsRecoversAfterTheGrace) {
+  ASSERT_EQ(fill(), 5);
+  lose(1, 5);
+  const Thrown refused = refusal("new");
+  EXPECT_EQ(refused.kind, ErrorKind::kExhausted);
+  EXPECT_THAT(refused.details, HasSubstr("5 used, 0 free"));
+  EXPECT_THAT(refused.details, HasSubstr("5 suspect"));
+  EXPECT_THAT(refused.details, HasSubstr("come back in 1m"));
+  clock.pass(59s);
+  EXPECT_EQ(refusal("new").kind, ErrorKind::kExhausted);
+  clock.pass(1s);
+  EXPECT_EQ(add("new"), "10.1.0.2/29 cooled");
+  EXPECT_THAT(all(), ElementsAre("new/eth0 10.1.0.2/29")) << "one ADD frees them all";
+  EXPECT_THAT(endings(), Contains("10.1.0.6 c5 reclaim"));
+  EXPECT_EQ(clock.sleeps(), 0);
+}
+
+TEST_F(ReclaimTest, AFullRangeOfLivePodsStaysFull) {
+  ASSERT_EQ(fill(), 5);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(refusal("new").kind, ErrorKind::kExhausted);
+    clock.pass(1h);
+  }
+  EXPECT_THAT(all(), SizeIs(5));
+}
+
+TEST_F(ReclaimTest, TheGraceBeginsAnewForAHolderThatWasBack) {
+  ASSERT_EQ(fill(), 5);
+  lose(1, 1);
+  EXPECT_EQ(refusal("new").kind, ErrorKind::kExhausted);
+  clock.pass(50s);
+  EXPECT_EQ(add("c1"), "10.1.0.2/29 held");  // in another namespace
+  lose(1, 1);
+  clock.pass(10s);
+  EXPECT_EQ(refusal("new").kind, ErrorKind::kExhausted);
+  clock.pass(59s);
+  EXPECT_EQ(refusal("new").kind, ErrorKind::kExhausted);
+  clock.pass(1s);
+  EXPECT_EQ(add("new"), "10.1.0.2/29 cooled");
+}
+
+TEST_F(ReclaimTest, InDoubtALeaseIsKept) {
+  const struct {
+    const char* what;
+    std::string netns;
+    std::function<void(Node&, const std::string&)> happens;
+    bool reclaimed;
+  } cases[] = {
+      {"a plain file", "/run/netns/h",
+       [](Node& node, const std::string& netns) { node.host.hide(netns); }, false},
+      {"a folder in which nothing is seen", "/var/run/docker/netns/h",
+       [](Node& node, const std::string& netns) { node.host.end(netns); }, false},
+      {"the path of a process, others in the namespace", "/proc/7/ns/net",
+       [](Node& node, const std::string& netns) {
+         node.host.inhabited.insert(node.host.namespaces.at(netns).id);
+         node.host.end(netns);
+       },
+       false},
+      {"the path of a process, not all processes seen", "/proc/7/ns/net",
+       [](Node& node, const std::string& netns) {
+         node.host.sees_processes = false;
+         node.host.end(netns);
+       },
+       false},
+      {"the path of a process, nobody left", "/proc/7/ns/net",
+       [](Node& node, const std::string& netns) { node.host.end(netns); }, true},
+      {"another namespace at the path", "/run/netns/h",
+       [](Node& node, const std::string& netns) { node.host.start(netns); }, true},
+  };
+  for (const auto& one : cases) {
+    Node node;
+    node.offer = offer;
+    AddRequest holder = node.request("h");
+    holder.netns = one.netns;
+    node.grant(holder);
+    ASSERT_EQ(node.fill(), 4);
+    one.happens(node, one.netns);
+    EXPECT_EQ(node.refusal("new").kind, ErrorKind::kExhausted) << one.what;
+    node.clock.pass(2min);
+    if (one.reclaimed) {
+      EXPECT_EQ(node.add("new"), "10.1.0.2/29 cooled") << one.what;
+    } else {
+      EXPECT_EQ(node.refusal("new").kind, ErrorKind::kExhausted) << one.what;
+    }
+  }
+}
+
+TEST_F(ReclaimTest, EachAddLooksAtAFewSoThatTheStoreCleansItself) {
+  offer = offer_of(R"("ranges": [[{"subnet": "10.1.0.0/24"}]])");
+  for (int i = 1; i <= 40; ++i) {
+    add("c" + std::to_string(i));
+  }
+  lose(1, 40);
+  for (int i = 1; i <= 120; ++i) {
+    clock.pass(10s);
+    add("new" + std::to_string(i));
+  }
+  EXPECT_THAT(all(), SizeIs(120));
+  // And where each ADD follows a DEL.
+  for (int i = 1; i <= 40; ++i) {
+    host.end(netns_of("new" + std::to_string(i)));
+  }
+  for (int i = 1; i <= 200; ++i) {
+    clock.pass(10s);
+    add("passing");
+    del("passing");
+  }
+  EXPECT_THAT(all(), SizeIs(80));
+}
+
+TEST_F(ReclaimTest, LeasesOfAnEarlierBootEndOneByOneWhenNeeded) {
+  for (int i = 1; i <= 5; ++i) {
+    add("c" + std::to_string(i));
+    clock.pass(1s);
+  }
+  del("c3");
+  host.reboot();
+  clock.reboot();
+  EXPECT_EQ(add("n1"), "10.1.0.4/29 cooled");
+  EXPECT_THAT(all(), SizeIs(5)) << "nobody needed the others";
+  EXPECT_EQ(add("n2"), "10.1.0.2/29 cooled");
+  EXPECT_THAT(all(), SizeIs(5));
+  EXPECT_THAT(endings(), Contains("10.1.0.2 c1 reboot"));
+}
+
+TEST_F(ReclaimTest, APodGetsItsAddressBack) {
+  grant(of_pod("s1", "u-1"));
+  add("other");
+  del("s1");
+  EXPECT_EQ(text_of(grant(of_pod("s2", "u-1"))), "10.1.0.2/29 returned") << "after a DEL";
+  host.end(netns_of("s2"));
+  EXPECT_EQ(text_of(grant(of_pod("s3", "u-1"))), "10.1.0.2/29 returned") << "without one";
+  EXPECT_THAT(endings(), Contains("10.1.0.2 s2 takeover"));
+  host.reboot();
+  clock.reboot();
+  EXPECT_EQ(text_of(grant(of_pod("s4", "u-1"))), "10.1.0.2/29 returned") << "after a boot";
+  EXPECT_EQ(text_of(grant(of_pod("s5", "u-1"))), "10.1.0.4/29 untouched")
+      << "the other sandbox lives";
+  EXPECT_EQ(text_of(grant(of_pod("t1", "u-2"))), "10.1.0.5/29 untouched");
+}
+
+TEST_F(ReclaimTest, APodGetsItsAddressBackInAFullRange) {
+  grant(of_pod("s1", "u-1"));
+  ASSERT_EQ(fill(), 4);
+  host.end(netns_of("s1"));
+  EXPECT_EQ(text_of(grant(of_pod("s2", "u-1"))), "10.1.0.2/29 returned");
+}
+
+TEST_F(ReclaimTest, AnAddressThatSomebodyElseGotIsNotGivenBack) {
+  grant(of_pod("s1", "u-1"));
+  del("s1");
+  add("x", {"10.1.0.2"});
+  del("x");
+  EXPECT_EQ(text_of(grant(of_pod("s2", "u-1"))), "10.1.0.3/29 untouched");
+}
+
+TEST_F(ReclaimTest, SweepSaysWhatItMakesOfEachLease) {
+  ASSERT_EQ(fill(), 5);
+  lose(1, 2);
+  host.hide(netns_of("c3"));
+  const auto verdicts = [&](bool dry_run) {
+    std::vector<Verdict> found;
+    for (const Examined& examined : leases().sweep("net", dry_run)) {
+      found.push_back(examined.verdict);
+    }
+    return found;
+  };
+  const std::vector<Verdict> suspected{Verdict::kSuspected, Verdict::kSuspected,
+                                       Verdict::kDoubtful};
+  EXPECT_EQ(verdicts(true), suspected);
+  clock.pass(1h);
+  EXPECT_EQ(verdicts(false), suspected) << "the dry run left no trace";
+  clock.pass(60s);
+  EXPECT_EQ(verdicts(false),
+            (std::vector<Verdict>{Verdict::kReclaimed, Verdict::kReclaimed, Verdict::kDoubtful}));
+  EXPECT_THAT(all(), SizeIs(3));
+  host.reboot();
+  EXPECT_THAT(verdicts(false), Each(Verdict::kOfEarlierBoot));
+  EXPECT_THAT(all(), IsEmpty());
+}
+
+// §5.7: what the machine tells a new store.
+
+TEST_F(ReclaimTest, ANewStoreLearnsFromNamespacesAndLibcni) {
+  host.start("/run/netns/p1");
+  host.inside["/run/netns/p1"] = {{.address = prefix("10.1.0.2/29"), .interface = "eth0"}};
+  host.start("/run/netns/p2");
+  put(places.cni_cache / "net-p2-eth0", cached("p2", "/run/netns/p2", "10.1.0.3/29"));
+  put(places.cni_cache / "net-gone-eth0", cached("gone", "/run/netns/gone", "10.1.0.4/29"));
+  put(places.cni_cache / "net-half-eth0", R"({"kind":"cniCa)");
+  const std::vector<Found> found = leases().adopt("net", offer, true);
+  EXPECT_THAT(found, SizeIs(3));
+  EXPECT_FALSE(open().has_value()) << "a dry run makes no store";
+  EXPECT_EQ(add("new"), "10.1.0.4/29 untouched");
+  EXPECT_THAT(all(), ElementsAre("netns:p1/eth0 10.1.0.2/29", "p2/eth0 10.1.0.3/29",
+                                 "new/eth0 10.1.0.4/29"));
+  EXPECT_EQ(all_leases()[1].pod,
+            (store::Pod{.name_space = "shop", .name = "p2-pod", .uid = "uid-p2"}));
+  EXPECT_EQ(all_leases()[1].presence.boot_id, host.boot);
+  // Each ends with its DEL, or with its namespace.
+  EXPECT_THAT(leases().release({.network = "net", .container_id = "p1", .ifname = "eth0"},
+                               "/var/run/netns/p1"),
+              SizeIs(1));
+  host.end("/run/netns/p2");
+  EXPECT_THAT(leases().sweep("net", false), SizeIs(1));
+}
+
+TEST_F(ReclaimTest, FilesOfHostLocalAreHeldAgainstWhatTheMachineSays) {
+  host_local_file("10.1.0.2", "gone\r\neth0");
+  host_local_file("10.1.0.3", "old\r\neth0");
+  host_local_file("10.1.0.4", "old-and-inside\r\neth0");
+  host_local_file("10.1.0.5", "lives");
+  host.start("/run/netns/lives");
+  host.inside["/run/netns/lives"] = {{.address = prefix("10.1.0.4/29"), .interface = "eth0"}};
+  put(places.cni_cache / "net-gone-eth0", cached("gone", "/run/netns/gone", "10.1.0.2/29"));
+  put(places.cni_cache / "net-lives-eth0", cached("lives", "/run/netns/lives", "10.1.0.5/29"));
+  host.booted = clock.now().wall + 1h;  // after all of them were written
+  std::map<std::string, bool> adopted;
+  for (const Found& found : leases().adopt("net", offer)) {
+    adopted[found.lease.key.container_id] = found.adopted;
+    EXPECT_NE(found.evidence, "");
+  }
+  EXPECT_EQ(adopted,
+            (std::map<std::string, bool>{
+                {"gone", false}, {"old", false}, {"old-and-inside", true}, {"lives", true}}));
+  EXPECT_THAT(all(), ElementsAre("old-and-inside/eth0 10.1.0.4/29", "lives/eth0 10.1.0.5/29"));
+}
+
+TEST_F(ReclaimTest, ADamagedStoreIsGatheredFromTheMachine) {
+  add("a");
+  host.inside[netns_of("a")] = {{.address = prefix("10.1.0.2/29"), .interface = "eth0"}};
+  for (const char* const name : {"podlease.db", "podlease.db-wal"}) {
+    fs::remove(data_dir / name);
+  }
+  put(data_dir / "podlease.db", std::string(5000, 'x'));
+  EXPECT_EQ(add("b"), "10.1.0.3/29 untouched");
+  EXPECT_THAT(all(), ElementsAre("netns:a/eth0 10.1.0.2/29", "b/eth0 10.1.0.3/29"));
+}
+
+TEST_F(ReclaimTest, AnotherNetworkMayHaveTheSameAddresses) {
+  add("a");
+  host.inside[netns_of("a")] = {{.address = prefix("10.1.0.2/29"), .interface = "eth0"}};
+  network = "blue";
+  EXPECT_EQ(add("b"), "10.1.0.2/29 untouched");
+}
 
 // §5.1: ADD.
 

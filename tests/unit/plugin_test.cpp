@@ -159,7 +159,8 @@ class PluginTest : public ::testing::Test {
   fs::path data_dir = folder.path() / "data";
   fs::path default_data_dir = folder.path() / "default";
   ipam::Places places{.registry = folder.path() / "stores",
-                      .host_local = folder.path() / "networks"};
+                      .host_local = folder.path() / "networks",
+                      .cni_cache = folder.path() / "cache"};
   std::map<std::string, std::string> environment;
 };
 
