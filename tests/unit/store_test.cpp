@@ -1632,6 +1632,112 @@ TEST(StoreTest, SqliteMemoryIsHandedOutOnce) {
   }
 }
 
+// --- what is remembered of pods, suspects and the past
+
+TEST(StoreTest, APodsAddressesAreItsUntilSomebodyElseGetsThem) {
+  Store store = Store::in_memory();
+  Transaction transaction = store.begin();
+  const Network network = transaction.ensure_network("net");
+  const auto remembered = [&](const std::string& uid, const std::string& ifname = "eth0") {
+    return transaction.addresses_of_pod(network, uid, ifname);
+  };
+  const std::vector<Address> both{address("10.0.0.1"), address("fd00::1")};
+  const auto lease_pod = [&](Address at, const std::string& container, const std::string& uid) {
+    Lease lease = lease_of(at, container);
+    lease.pod.uid = uid;
+    transaction.insert(network, lease);
+    return lease;
+  };
+  for (const Address at : both) {
+    static_cast<void>(lease_pod(at, "a", "u"));
+  }
+  EXPECT_THAT(remembered("u"), IsEmpty()) << "it must be told";
+  transaction.set_addresses_of_pod(network, "u", "eth0", both);
+  EXPECT_EQ(remembered("u"), both);
+  EXPECT_THAT(remembered("u", "eth1"), IsEmpty());
+  for (const Lease& lease : transaction.leases(network)) {
+    transaction.release(lease, moment(), Ending::kDel);
+  }
+  EXPECT_EQ(remembered("u"), both);
+  transaction.release(lease_pod(both[0], "b", "u"), moment(), Ending::kDel);
+  EXPECT_EQ(remembered("u"), both) << "its own next sandbox";
+  static_cast<void>(lease_pod(both[0], "c", ""));
+  EXPECT_EQ(remembered("u"), std::vector<Address>{both[1]});
+  static_cast<void>(lease_pod(both[1], "d", "other"));
+  EXPECT_THAT(remembered("u"), IsEmpty());
+}
+
+TEST(StoreTest, ASuspicionIsOfOneLeaseAsItIs) {
+  Store store = Store::in_memory();
+  Transaction transaction = store.begin();
+  const Network network = transaction.ensure_network("net");
+  Lease lease = lease_of(address("10.0.0.1"), "a");
+  lease.presence = {.boot_id = "boot", .netns = "/n", .netns_device = 4, .netns_inode = 77};
+  transaction.insert(network, lease);
+  EXPECT_FALSE(transaction.suspicion(network, lease).has_value());
+  transaction.suspect(network, lease, {.boot_id = "boot", .since_boot = Milliseconds(5)});
+  const std::optional<Suspicion> suspicion = transaction.suspicion(network, lease);
+  ASSERT_TRUE(suspicion.has_value());
+  EXPECT_EQ(suspicion->boot_id, "boot");
+  EXPECT_EQ(suspicion->since_boot, Milliseconds(5));
+  Lease refreshed = lease;
+  refreshed.presence.netns_inode = 78;
+  EXPECT_FALSE(transaction.suspicion(network, refreshed).has_value());
+  Lease another = lease;
+  another.created += Milliseconds(1);
+  EXPECT_FALSE(transaction.suspicion(network, another).has_value());
+}
+
+TEST(StoreTest, WhatEndedForItsHoldersDeathIsCoolAndFirst) {
+  for (const Ending why : {Ending::kReclaim, Ending::kReboot}) {
+    Store store = Store::in_memory();
+    Transaction transaction = store.begin();
+    const Network network = transaction.ensure_network("net");
+    for (const char* const at : {"10.0.0.1", "10.0.0.2", "10.0.0.3"}) {
+      transaction.insert(network, lease_of(address(at), at));
+    }
+    const IntervalSet all({Range::make(address("10.0.0.1"), address("10.0.0.9")).value()});
+    transaction.release(transaction.lease_at(network, address("10.0.0.1")).value(), moment(7),
+                        Ending::kDel);
+    for (const char* const at : {"10.0.0.3", "10.0.0.2"}) {
+      transaction.release(transaction.lease_at(network, address(at)).value(), moment(8), why);
+      const std::optional<Freed> first = transaction.oldest_freed(network, Family::kIpv4, all, {});
+      ASSERT_TRUE(first.has_value());
+      EXPECT_EQ(first->address, address(at));
+      EXPECT_NE(first->boot_id, "boot");
+      EXPECT_EQ(first->at.time_since_epoch(), Milliseconds(0));
+    }
+    transaction.verify();
+  }
+}
+
+TEST(StoreTest, HistoryTellsWhoHadWhatAndIsBounded) {
+  Store store = Store::in_memory();
+  Transaction transaction = store.begin();
+  const Network network = transaction.ensure_network("net");
+  constexpr int kLeases = 5'000;
+  for (int i = 1; i <= kLeases; ++i) {
+    Lease lease = lease_of(address("10.0.0.1"), "c" + std::to_string(i));
+    lease.created = std::chrono::sys_time<Milliseconds>(Milliseconds(i));
+    lease.pod = {.name_space = "shop", .name = "web\x1f", .uid = "u"};
+    transaction.insert(network, lease);
+    transaction.release(lease, moment(i + 1), i % 2 == 0 ? Ending::kDel : Ending::kGc);
+  }
+  const std::vector<PastLease> history = transaction.history();
+  EXPECT_EQ(history.size(), 4096U);
+  const PastLease& last = history.front();
+  EXPECT_EQ(last.key.network, "net");
+  EXPECT_EQ(last.key.container_id, "c5000");
+  EXPECT_EQ(last.key.ifname, "eth0");
+  EXPECT_EQ(last.address, address("10.0.0.1"));
+  EXPECT_EQ(last.pod.name, "web?") << "what separates fields is no part of one";
+  EXPECT_EQ(last.why, "del");
+  EXPECT_EQ(last.created.time_since_epoch(), Milliseconds(5000));
+  EXPECT_EQ(last.ended.time_since_epoch(), Milliseconds(5001));
+  EXPECT_EQ(history.back().key.container_id, "c905");
+  EXPECT_EQ(history.back().why, "gc");
+}
+
 // --- choosing an address
 
 TEST(StoreTest, FirstUntouchedSkipsWhatWasEverLeased) {
