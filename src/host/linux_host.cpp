@@ -164,6 +164,11 @@ NetnsSight LinuxHost::look_at(const std::filesystem::path& netns) const {
   return opened ? NetnsSight{.state = NetnsState::kAlive, .id = opened->id} : kDoubtful;
 }
 
+bool LinuxHost::is_at(const std::string& path, const NetnsId& netns) const {
+  struct stat file {};
+  return stat(path.c_str(), &file) == 0 && id_of(file) == netns;
+}
+
 std::vector<NamedNetns> LinuxHost::named_namespaces() const {
   std::vector<fs::path> folders{"/run/netns"};
   const fs::path other = "/var/run/netns";

@@ -99,7 +99,13 @@ class Auditor {
   // From the store to the machine.
   void check_leases(const NetworkLeases& network) {
     Sight sight(*host_, now_.boot_id);
-    const std::vector<Fate> fates = sight.fates_of(network.leases);
+    std::vector<store::Holder> holders;
+    for (const Lease& lease : network.leases) {
+      holders.push_back({.address = lease.address.address(),
+                         .presence = lease.presence,
+                         .created = lease.created});
+    }
+    const std::vector<Fate> fates = sight.fates_of(holders);
     for (std::size_t index = 0; index < fates.size(); ++index) {
       const Lease& lease = network.leases[index];
       const std::string address = lease.address.address().to_string();

@@ -73,12 +73,16 @@ Sight::Look Sight::look_for(const store::Presence& presence) {
   if (presence.boot_id != boot_id_ || presence.netns_inode == 0) {
     return Look::kUnclear;
   }
+  if (host_->is_at(presence.netns, id_of(presence))) {
+    trust_folder_of(presence);
+    return Look::kThere;
+  }
   const host::NetnsSight sight = host_->look_at(presence.netns);
   switch (sight.state) {
     case host::NetnsState::kAlive:
       // Of whichever pod: the folder can be seen.
       trust_folder_of(presence);
-      return sight.id == id_of(presence) ? Look::kThere : Look::kElsewhere;
+      return Look::kElsewhere;
     case host::NetnsState::kAbsent:
       return Look::kElsewhere;
     case host::NetnsState::kDoubt:
@@ -109,16 +113,16 @@ Fate Sight::fate_of(const store::Presence& presence) {
   return conclude(presence, look_for(presence));
 }
 
-std::vector<Fate> Sight::fates_of(const std::vector<store::Lease>& leases) {
+std::vector<Fate> Sight::fates_of(const std::vector<store::Holder>& holders) {
   std::vector<Look> looks;
-  looks.reserve(leases.size());
-  for (const store::Lease& lease : leases) {
-    looks.push_back(look_for(lease.presence));
+  looks.reserve(holders.size());
+  for (const store::Holder& holder : holders) {
+    looks.push_back(look_for(holder.presence));
   }
   std::vector<Fate> fates;
-  fates.reserve(leases.size());
-  for (std::size_t index = 0; index < leases.size(); ++index) {
-    const store::Presence& presence = leases[index].presence;
+  fates.reserve(holders.size());
+  for (std::size_t index = 0; index < holders.size(); ++index) {
+    const store::Presence& presence = holders[index].presence;
     Fate fate = conclude(presence, looks[index]);
     if (fate == Fate::kDoubt && looks[index] == Look::kElsewhere && is_of_process(presence) &&
         host_->is_inhabited(id_of(presence)) == false) {

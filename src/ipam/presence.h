@@ -8,6 +8,7 @@
 
 #include "podlease/host/host.h"
 #include "podlease/store/lease.h"
+#include "podlease/store/transaction.h"
 
 namespace podlease::ipam {
 
@@ -41,9 +42,9 @@ class Sight {
 
   // Of the holder of one lease, by what was seen so far.
   [[nodiscard]] Fate fate_of(const store::Presence& presence);
-  // Of each lease, after all of them were looked at; for namespaces that have no other name than a
+  // Of each, after all of them were looked at; for namespaces that have no other name than a
   // process, whether any process is in them too.
-  [[nodiscard]] std::vector<Fate> fates_of(const std::vector<store::Lease>& leases);
+  [[nodiscard]] std::vector<Fate> fates_of(const std::vector<store::Holder>& holders);
 
  private:
   enum class Look { kThere, kElsewhere, kUnclear };

@@ -6,7 +6,12 @@
 namespace podlease::ipam {
 
 using store::Ending;
+using store::Holder;
 using store::Lease;
+
+Lease Reclaimer::lease_of(const Holder& holder) {
+  return *transaction_->lease_at(*network_, holder.address);
+}
 
 void Reclaimer::end(const Lease& lease, Ending why) {
   transaction_->release(lease, *now_, why);
@@ -42,7 +47,7 @@ bool Reclaimer::judge_gone(const Lease& lease) {
 void Reclaimer::examine_a_few() {
   for (const store::Holder& holder : transaction_->sample(*network_)) {
     if (sight_.fate_of(holder.presence) == Fate::kGone) {
-      static_cast<void>(judge_gone(*transaction_->lease_at(*network_, holder.address)));
+      static_cast<void>(judge_gone(lease_of(holder)));
     }
   }
 }
@@ -50,51 +55,54 @@ void Reclaimer::examine_a_few() {
 bool Reclaimer::make_room_in(const pools::PoolRangeSet& set) {
   suspects_.clear();
   first_due_.reset();
-  const std::vector<Lease> leases = transaction_->leases(*network_);
-  const std::vector<Fate> fates = sight_.fates_of(leases);
+  const std::vector<Holder> holders = transaction_->holders(*network_);
+  const std::vector<Fate> fates = sight_.fates_of(holders);
   bool made = false;
-  const Lease* oldest_dead = nullptr;
+  const Holder* oldest_dead = nullptr;
   // Backwards, for what ends last is leased first.
-  for (std::size_t index = leases.size(); index-- > 0;) {
-    const Lease& lease = leases[index];
-    const pools::PoolRange* const range = set.range_of(lease.address.address());
-    const bool is_usable = range != nullptr && range->usable.contains(lease.address.address());
+  for (std::size_t index = holders.size(); index-- > 0;) {
+    const Holder& holder = holders[index];
+    const pools::PoolRange* const range = set.range_of(holder.address);
+    const bool is_usable = range != nullptr && range->usable.contains(holder.address);
     if (fates[index] == Fate::kGone) {
-      made = (judge_gone(lease) && is_usable) || made;
+      made = (judge_gone(lease_of(holder)) && is_usable) || made;
     } else if (fates[index] == Fate::kEarlierBoot && is_usable &&
-               (oldest_dead == nullptr || lease.created < oldest_dead->created)) {
-      oldest_dead = &lease;
+               (oldest_dead == nullptr || holder.created < oldest_dead->created)) {
+      oldest_dead = &holder;
     }
   }
   // One only: the pods of the others may come back, and want their addresses.
   if (!made && oldest_dead != nullptr) {
-    end(*oldest_dead, Ending::kReboot);
+    end(lease_of(*oldest_dead), Ending::kReboot);
     made = true;
   }
   return made;
 }
 
 void Reclaimer::count(const pools::PoolRangeSet& set, Standing& standing) {
-  const std::vector<Lease> leases = transaction_->leases(*network_);
-  const std::vector<Fate> fates = sight_.fates_of(leases);
-  for (std::size_t index = 0; index < leases.size(); ++index) {
-    const Lease& lease = leases[index];
-    if (set.range_of(lease.address.address()) == nullptr) {
+  const std::vector<Holder> holders = transaction_->holders(*network_);
+  const std::vector<Fate> fates = sight_.fates_of(holders);
+  for (std::size_t index = 0; index < holders.size(); ++index) {
+    if (set.range_of(holders[index].address) == nullptr) {
       continue;
     }
     const bool gone = fates[index] == Fate::kGone;
-    const bool due = gone && missed_for(lease).value_or(Milliseconds(0)) >= kGrace;
+    const bool due =
+        gone && missed_for(lease_of(holders[index])).value_or(Milliseconds(0)) >= kGrace;
     standing.reclaimable += due || fates[index] == Fate::kEarlierBoot ? 1U : 0U;
     standing.suspect += gone && !due ? 1U : 0U;
   }
 }
 
 std::vector<Examined> Reclaimer::sweep() {
-  std::vector<Lease> leases = transaction_->leases(*network_);
-  const std::vector<Fate> fates = sight_.fates_of(leases);
+  const std::vector<Holder> holders = transaction_->holders(*network_);
+  const std::vector<Fate> fates = sight_.fates_of(holders);
   std::vector<Examined> examined;
-  for (std::size_t index = 0; index < leases.size(); ++index) {
-    Lease& lease = leases[index];
+  for (std::size_t index = 0; index < holders.size(); ++index) {
+    if (fates[index] == Fate::kAlive) {
+      continue;
+    }
+    Lease lease = lease_of(holders[index]);
     switch (fates[index]) {
       case Fate::kAlive:
         break;

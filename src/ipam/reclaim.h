@@ -51,6 +51,7 @@ class Reclaimer {
   [[nodiscard]] std::optional<Milliseconds> first_due() const { return first_due_; }
 
  private:
+  [[nodiscard]] store::Lease lease_of(const store::Holder& holder);
   // Ends the lease if it was suspected for the grace already; suspects it otherwise.
   [[nodiscard]] bool judge_gone(const store::Lease& lease);
   // For how long the lease has been suspected; nothing if it is not yet.

@@ -23,6 +23,7 @@ constexpr int kFewSteps = 64;
 #define PODLEASE_LEASE_COLUMNS                                                           \
   "l.container, l.ifname, l.address, l.prefix, l.gateway, l.range_set, l.pod_namespace," \
   " l.pod_name, l.pod_uid, l.boot, l.netns, l.netns_device, l.netns_inode, l.created, l.source"
+#define PODLEASE_HOLDER_COLUMNS "address, boot, netns, netns_device, netns_inode, created"
 // A join costs more than a look-up, so the network's name is joined only where it is not known.
 #define PODLEASE_WITH_NETWORK \
   PODLEASE_LEASE_COLUMNS ", n.name FROM lease l JOIN network n ON n.id = l.network"
@@ -79,6 +80,18 @@ std::int64_t to_number(std::string_view text) {
   std::int64_t number = 0;
   std::from_chars(text.data(), text.data() + text.size(), number);
   return number;
+}
+
+// Columns of a row in the order of the macro above.
+std::vector<Holder> read_holders(Query& rows) {
+  std::vector<Holder> holders;
+  while (rows.next()) {
+    const Address address = rows.address();
+    Presence presence = read_presence(rows);
+    holders.push_back(
+        {.address = address, .presence = std::move(presence), .created = to_time(rows.integer())});
+  }
+  return holders;
 }
 
 // FNV-1a, 64 bits, of what the set holds of one family: the same addresses have the same
@@ -424,18 +437,15 @@ std::vector<Holder> Transaction::sample(const Network& network) {
   const auto group = static_cast<std::int64_t>(
       static_cast<std::uint64_t>(net::Uint128{turn * kGoldenRatio} * groups >> 64));
   const std::int64_t first = group * kFew;
+  Query rows(*database_, "SELECT " PODLEASE_HOLDER_COLUMNS
+                         " FROM lease WHERE id BETWEEN ? AND ? AND +network = ?");
+  return read_holders(rows.bind(first, first + kFew - 1, network.id));
+}
+
+std::vector<Holder> Transaction::holders(const Network& network) {
   Query rows(*database_,
-             "SELECT network, address, boot, netns, netns_device, netns_inode FROM lease"
-             " WHERE id BETWEEN ? AND ?");
-  rows.bind(first, first + kFew - 1);
-  std::vector<Holder> holders;
-  while (rows.next()) {
-    if (rows.integer() == network.id) {
-      const Address address = rows.address();
-      holders.push_back({.address = address, .presence = read_presence(rows)});
-    }
-  }
-  return holders;
+             "SELECT " PODLEASE_HOLDER_COLUMNS " FROM lease WHERE network = ? ORDER BY address");
+  return read_holders(rows.bind(network.id));
 }
 
 std::vector<Address> Transaction::addresses_of_pod(const Network& network,

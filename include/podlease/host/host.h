@@ -78,6 +78,13 @@ class Host {
   // Never throws: whatever cannot be seen is doubt.
   [[nodiscard]] virtual NetnsSight look_at(const std::filesystem::path& netns) const = 0;
 
+  // Reports whether that very namespace is at a path: `look_at` at a fraction of its cost, for the
+  // common case. Never throws.
+  [[nodiscard]] virtual bool is_at(const std::string& path, const NetnsId& netns) const {
+    const NetnsSight sight = look_at(path);
+    return sight.state == NetnsState::kAlive && sight.id == netns;
+  }
+
   // The network namespaces in the folders where container runtimes and `ip netns` keep them by name
   // (/run/netns, which is also /var/run/netns; those of rootless users are not looked for), by
   // path. Never throws: what cannot be read is left out.
@@ -113,6 +120,7 @@ class LinuxHost final : public Host {
  public:
   [[nodiscard]] std::string boot_id() const override;
   [[nodiscard]] NetnsSight look_at(const std::filesystem::path& netns) const override;
+  [[nodiscard]] bool is_at(const std::string& path, const NetnsId& netns) const override;
   [[nodiscard]] std::vector<NamedNetns> named_namespaces() const override;
   [[nodiscard]] std::optional<std::vector<PodAddress>> addresses_in(
       const NamedNetns& netns) const override;

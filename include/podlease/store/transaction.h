@@ -59,6 +59,7 @@ struct Freed {
 struct Holder {
   net::Address address;
   Presence presence;
+  std::chrono::sys_time<Milliseconds> created{};  // the lease
 };
 
 // Since when the holder of a lease is missed.
@@ -126,6 +127,8 @@ class Transaction {
   // A few leases of the network. Which ones moves on with each lease that is made or ends, so that
   // in time all come by; after `insert`.
   [[nodiscard]] std::vector<Holder> sample(const Network& network);
+  // Those of all leases of the network, by address: `leases` at a fraction of its cost. O(n).
+  [[nodiscard]] std::vector<Holder> holders(const Network& network);
   // The addresses that a pod's interface had last, leased to it or free: `insert` takes out what
   // somebody else gets.
   [[nodiscard]] std::vector<net::Address> addresses_of_pod(const Network& network,
