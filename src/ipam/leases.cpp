@@ -289,7 +289,7 @@ class Addition {
         continue;
       }
       if (lease) {
-        session_->transaction.release(*lease, *now_, store::Ending::kTakeover);
+        take_over(*lease);
       }
       return Choice{.address = address, .range = range, .reason = Reason::kReturned};
     }
@@ -315,7 +315,7 @@ class Addition {
         throw Error(ErrorKind::kAddressTaken, what + " is leased to " + describe(*lease),
                     "podlease show " + requested.address.to_string() + " tells more");
       }
-      session_->transaction.release(*lease, *now_, store::Ending::kTakeover);
+      take_over(*lease);
     }
     if (const std::optional<std::string> holder = guard_->holder_of(requested.address)) {
       throw Error(ErrorKind::kAddressTaken, what + " is held by " + *holder);
@@ -323,13 +323,27 @@ class Addition {
     return {.address = requested.address, .range = &range, .reason = Reason::kRequested};
   }
 
-  // Its holder has certainly ended, or it is this very pod's former sandbox.
+  // Its holder has certainly ended. Where only a look at all processes can tell, that is worth it
+  // for this very pod's former sandbox.
   [[nodiscard]] bool may_be_taken_over(const Lease& lease) const {
     const bool same_pod = !lease.pod.uid.empty() && lease.pod.uid == request_->pod.uid &&
                           lease.key.ifname == request_->key.ifname;
-    const Fate fate = sight_of(*host_, *presence_).fate_of(lease.presence);
-    return fate == Fate::kGone || fate == Fate::kEarlierBoot ||
-           (same_pod && has_left(lease, *host_));
+    Sight sight = sight_of(*host_, *presence_);
+    const Fate fate = same_pod ? sight
+                                     .fates_of({store::Holder{.address = lease.address.address(),
+                                                              .presence = lease.presence,
+                                                              .created = lease.created}})
+                                     .front()
+                               : sight.fate_of(lease.presence);
+    return fate == Fate::kGone || fate == Fate::kEarlierBoot;
+  }
+
+  // With all that its holder has: half of an attachment would be given again as if it were whole.
+  void take_over(const Lease& lease) {
+    for (const Lease& sibling : session_->transaction.leases_of(
+             session_->network, lease.key.container_id, lease.key.ifname)) {
+      session_->transaction.release(sibling, *now_, store::Ending::kTakeover);
+    }
   }
 
   [[nodiscard]] Lease lease(const Choice& choice, int range_set) const {
@@ -589,9 +603,10 @@ std::vector<Lease> Leases::release(const AttachmentKey& key, const std::string& 
   std::vector<Lease> ended;
   std::optional<Error> failure;
   bool damaged = false;
+  bool found = false;
   const auto end_in = [&](const std::filesystem::path& folder) {
     try {
-      Ended in_folder = release_in(folder, key, netns);
+      Ended in_folder = release_in(folder, key, netns, found);
       ended = std::move(in_folder.leases);
       if (!in_folder.host_local.empty()) {
         end_in_host_local(in_folder.host_local, folder, key);
@@ -600,9 +615,9 @@ std::vector<Lease> Leases::release(const AttachmentKey& key, const std::string& 
       if (error.kind() == ErrorKind::kBusy) {
         throw;
       }
-      // Of the store that is not in use any more a leak is the worst; that no pod could end is
-      // worse.
-      if (folder == data_dir_) {
+      // Of a store that is not in use any more and does not open, a leak is the worst; that no pod
+      // could end is worse.
+      if (folder == data_dir_ || found) {
         failure = error;
         damaged = dynamic_cast<const store::DamagedError*>(&error) != nullptr;
       }
@@ -636,7 +651,7 @@ std::vector<Lease> Leases::release(const AttachmentKey& key, const std::string& 
 }
 
 Leases::Ended Leases::release_in(const std::filesystem::path& folder, const AttachmentKey& key,
-                                 const std::string& netns) const {
+                                 const std::string& netns, bool& found) const {
   std::optional<Store> store = Store::open_for_release(options(folder));
   if (!store) {
     return {};
@@ -658,6 +673,7 @@ Leases::Ended Leases::release_in(const std::filesystem::path& folder, const Atta
   if (leases.empty()) {
     return {};
   }
+  found = true;
   const Moment now = moment();
   for (const Lease& lease : leases) {
     transaction.release(lease, now, store::Ending::kDel);

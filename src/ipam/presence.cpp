@@ -25,24 +25,6 @@ bool is_alive(const store::Lease& lease, const host::Host& host) {
          sight.id == host::NetnsId{.device = presence.netns_device, .inode = presence.netns_inode};
 }
 
-bool has_left(const store::Lease& lease, const host::Host& host) {
-  const store::Presence& presence = lease.presence;
-  if (presence.netns_inode == 0) {
-    return false;
-  }
-  const host::NetnsSight sight = host.look_at(presence.netns);
-  switch (sight.state) {
-    case host::NetnsState::kAbsent:
-      return true;
-    case host::NetnsState::kAlive:
-      return sight.id !=
-             host::NetnsId{.device = presence.netns_device, .inode = presence.netns_inode};
-    case host::NetnsState::kDoubt:
-      return false;
-  }
-  return false;
-}
-
 namespace {
 
 // The process whose entry this is may end before its namespace does.

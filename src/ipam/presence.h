@@ -18,10 +18,6 @@ namespace podlease::ipam {
 // Reports whether the very namespace that the lease was last seen in, in this boot, is there now.
 [[nodiscard]] bool is_alive(const store::Lease& lease, const host::Host& host);
 
-// Reports whether the namespace of a lease is not at its path any more: nothing is there, or
-// another namespace. That its holder has ended is another matter.
-[[nodiscard]] bool has_left(const store::Lease& lease, const host::Host& host);
-
 // What can be said of the holder of a lease.
 enum class Fate {
   kAlive,        // its very namespace is there

@@ -9,15 +9,18 @@ using store::Ending;
 using store::Holder;
 using store::Lease;
 
-Lease Reclaimer::lease_of(const Holder& holder) {
-  return *transaction_->lease_at(*network_, holder.address);
+std::optional<Lease> Reclaimer::lease_of(const Holder& holder) {
+  return transaction_->lease_at(*network_, holder.address);
 }
 
 void Reclaimer::end(const Lease& lease, Ending why) {
-  transaction_->release(lease, *now_, why);
-  log_->write(LogLevel::kInfo, "network " + network_->name + ": " + lease.address.to_string() +
-                                   " of container " + lease.key.container_id +
-                                   " ended: " + std::string(store::to_string(why)));
+  for (const Lease& sibling :
+       transaction_->leases_of(*network_, lease.key.container_id, lease.key.ifname)) {
+    transaction_->release(sibling, *now_, why);
+    log_->write(LogLevel::kInfo, "network " + network_->name + ": " + sibling.address.to_string() +
+                                     " of container " + sibling.key.container_id +
+                                     " ended: " + std::string(store::to_string(why)));
+  }
 }
 
 std::optional<Milliseconds> Reclaimer::missed_for(const Lease& lease) const {
@@ -47,7 +50,9 @@ bool Reclaimer::judge_gone(const Lease& lease) {
 void Reclaimer::examine_a_few() {
   for (const store::Holder& holder : transaction_->sample(*network_)) {
     if (sight_.fate_of(holder.presence) == Fate::kGone) {
-      static_cast<void>(judge_gone(lease_of(holder)));
+      if (const std::optional<Lease> lease = lease_of(holder)) {
+        static_cast<void>(judge_gone(*lease));
+      }
     }
   }
 }
@@ -65,7 +70,9 @@ bool Reclaimer::make_room_in(const pools::PoolRangeSet& set) {
     const pools::PoolRange* const range = set.range_of(holder.address);
     const bool is_usable = range != nullptr && range->usable.contains(holder.address);
     if (fates[index] == Fate::kGone) {
-      made = (judge_gone(lease_of(holder)) && is_usable) || made;
+      // With those that its holder has besides, one of which may have come by before.
+      const std::optional<Lease> lease = lease_of(holder);
+      made = ((!lease || judge_gone(*lease)) && is_usable) || made;
     } else if (fates[index] == Fate::kEarlierBoot && is_usable &&
                (oldest_dead == nullptr || holder.created < oldest_dead->created)) {
       oldest_dead = &holder;
@@ -73,7 +80,7 @@ bool Reclaimer::make_room_in(const pools::PoolRangeSet& set) {
   }
   // One only: the pods of the others may come back, and want their addresses.
   if (!made && oldest_dead != nullptr) {
-    end(lease_of(*oldest_dead), Ending::kReboot);
+    end(*lease_of(*oldest_dead), Ending::kReboot);
     made = true;
   }
   return made;
@@ -88,9 +95,26 @@ void Reclaimer::count(const pools::PoolRangeSet& set, Standing& standing) {
     }
     const bool gone = fates[index] == Fate::kGone;
     const bool due =
-        gone && missed_for(lease_of(holders[index])).value_or(Milliseconds(0)) >= kGrace;
+        gone && missed_for(*lease_of(holders[index])).value_or(Milliseconds(0)) >= kGrace;
     standing.reclaimable += due || fates[index] == Fate::kEarlierBoot ? 1U : 0U;
     standing.suspect += gone && !due ? 1U : 0U;
+  }
+}
+
+void Reclaimer::sweep_out(const Lease& lease, Fate fate, std::vector<Examined>& examined) {
+  const std::vector<Lease> siblings =
+      transaction_->leases_of(*network_, lease.key.container_id, lease.key.ifname);
+  if (fate == Fate::kGone && !judge_gone(lease)) {
+    examined.push_back({.lease = lease, .verdict = Verdict::kSuspected});
+    return;
+  }
+  if (fate == Fate::kEarlierBoot) {
+    end(lease, Ending::kReboot);
+  }
+  for (const Lease& sibling : siblings) {
+    examined.push_back(
+        {.lease = sibling,
+         .verdict = fate == Fate::kGone ? Verdict::kReclaimed : Verdict::kOfEarlierBoot});
   }
 }
 
@@ -102,22 +126,19 @@ std::vector<Examined> Reclaimer::sweep() {
     if (fates[index] == Fate::kAlive) {
       continue;
     }
-    Lease lease = lease_of(holders[index]);
+    // Nothing where it ended with another of its holder's, and was told of with that.
+    std::optional<Lease> lease = lease_of(holders[index]);
     switch (fates[index]) {
       case Fate::kAlive:
         break;
       case Fate::kDoubt:
-        examined.push_back({.lease = std::move(lease), .verdict = Verdict::kDoubtful});
+        examined.push_back({.lease = *std::move(lease), .verdict = Verdict::kDoubtful});
         break;
-      case Fate::kGone: {
-        const bool ended = judge_gone(lease);
-        examined.push_back({.lease = std::move(lease),
-                            .verdict = ended ? Verdict::kReclaimed : Verdict::kSuspected});
-        break;
-      }
+      case Fate::kGone:
       case Fate::kEarlierBoot:
-        end(lease, Ending::kReboot);
-        examined.push_back({.lease = std::move(lease), .verdict = Verdict::kOfEarlierBoot});
+        if (lease) {
+          sweep_out(*lease, fates[index], examined);
+        }
         break;
     }
   }

@@ -51,12 +51,15 @@ class Reclaimer {
   [[nodiscard]] std::optional<Milliseconds> first_due() const { return first_due_; }
 
  private:
-  [[nodiscard]] store::Lease lease_of(const store::Holder& holder);
+  // Nothing if it has ended meanwhile, with another one of its holder's.
+  [[nodiscard]] std::optional<store::Lease> lease_of(const store::Holder& holder);
   // Ends the lease if it was suspected for the grace already; suspects it otherwise.
   [[nodiscard]] bool judge_gone(const store::Lease& lease);
   // For how long the lease has been suspected; nothing if it is not yet.
   [[nodiscard]] std::optional<Milliseconds> missed_for(const store::Lease& lease) const;
+  // With all that its holder has: an attachment has an address of each set, or none.
   void end(const store::Lease& lease, store::Ending why);
+  void sweep_out(const store::Lease& lease, Fate fate, std::vector<Examined>& examined);
 
   store::Transaction* transaction_;
   const store::Network* network_;

@@ -338,7 +338,7 @@ void Transaction::release(const Lease& lease, const Moment& moment, Ending why) 
   note_in_history(id, position, lease, moment, why);
   const bool is_cool = why == Ending::kReclaim || why == Ending::kReboot;
   if (is_cool) {
-    position = front_of_freed(id, address.family());
+    position = front_of_freed(id);
   }
   Query(
       *database_,
@@ -350,12 +350,16 @@ void Transaction::release(const Lease& lease, const Moment& moment, Ending why) 
       .run();
 }
 
-std::int64_t Transaction::front_of_freed(std::int64_t network, Family family) {
-  Query row(*database_, "SELECT min(position) FROM freed WHERE network = ? AND family = ?");
-  row.bind(network, static_cast<std::int64_t>(family)).next();
+std::int64_t Transaction::front_of_freed(std::int64_t network) {
+  std::int64_t first = 1;
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    Query row(*database_, "SELECT min(position) FROM freed WHERE network = ? AND family = ?");
+    row.bind(network, static_cast<std::int64_t>(family)).next();
+    first = std::min(first, row.integer());  // of an empty queue it is 0
+  }
   // What is known of the queue's beginning does not hold any more.
   Query(*database_, "DELETE FROM note WHERE kind = 'skipped' AND network = ?").bind(network).run();
-  return std::min(row.integer(), std::int64_t{0}) - 1;  // of an empty queue the minimum is 0
+  return first - 1;
 }
 
 namespace {
@@ -434,8 +438,9 @@ std::vector<Holder> Transaction::sample(const Network& network) {
   const std::int64_t newest = database_->last_inserted();
   const auto turn = static_cast<std::uint64_t>(newest + network.next_position);
   const auto groups = static_cast<std::uint64_t>(newest / kFew + 1);
-  const auto group = static_cast<std::int64_t>(
-      static_cast<std::uint64_t>(net::Uint128{turn * kGoldenRatio} * groups >> 64));
+  const std::uint64_t fraction = turn * kGoldenRatio;
+  const auto group =
+      static_cast<std::int64_t>(static_cast<std::uint64_t>(net::Uint128{fraction} * groups >> 64));
   const std::int64_t first = group * kFew;
   Query rows(*database_, "SELECT " PODLEASE_HOLDER_COLUMNS
                          " FROM lease WHERE id BETWEEN ? AND ? AND +network = ?");

@@ -154,7 +154,7 @@ void Subject::fill_podlease(const Filling& filling) const {
       lease.address = net::Prefix::make(plan.address(done), plan.prefix().length()).value();
       transaction.insert(network, lease);
       if (plan.is_freed(done)) {
-        transaction.release(lease, past);
+        transaction.release(lease, past, store::Ending::kDel);
       }
     }
     transaction.commit();

@@ -2085,10 +2085,12 @@ class Model {
     if (oldest == leased.end()) {
       return false;
     }
-    release(net::Address(oldest->first), node);
-    const Freed cool{.address = freed.back().address, .at = {}, .boot = ""};
-    freed.pop_back();
-    freed.push_front(cool);
+    // With all that its holder has.
+    for (const net::Address address : std::vector(held.at(oldest->second.container))) {
+      release(address, node);
+      freed.pop_back();
+      freed.push_front({.address = address, .at = {}, .boot = ""});
+    }
     return true;
   }
   static bool is_host_held(net::Address address, const Node& node) {
@@ -2210,7 +2212,9 @@ class Model {
           if (!is_gone(leased.at(address), node)) {
             return {.refused = ErrorKind::kAddressTaken};
           }
-          release(address, node);
+          for (const net::Address its : std::vector(held.at(leased.at(address).container))) {
+            release(its, node);
+          }
         }
         if (is_host_held(address, node)) {
           return {.refused = ErrorKind::kAddressTaken};

@@ -181,7 +181,7 @@ class Leases {
     std::vector<std::filesystem::path> host_local;
   };
   [[nodiscard]] Ended release_in(const std::filesystem::path& folder, const AttachmentKey& key,
-                                 const std::string& netns) const;
+                                 const std::string& netns, bool& found) const;
   void note_early_end(const AttachmentKey& key) const;
   void end_in_host_local(const std::vector<std::filesystem::path>& host_local_folders,
                          const std::filesystem::path& folder, const AttachmentKey& key) const;

@@ -179,7 +179,7 @@ class Transaction {
 
  private:
   [[nodiscard]] bool take_from_freed(const Network& network, const Lease& lease);
-  [[nodiscard]] std::int64_t front_of_freed(std::int64_t network, net::Family family);
+  [[nodiscard]] std::int64_t front_of_freed(std::int64_t network);
   void note_in_history(std::int64_t network, std::int64_t number, const Lease& lease,
                        const Moment& moment, Ending why);
   void touch(const Network& network, net::Address address);
