@@ -22,8 +22,9 @@ Milliseconds Allocator::age(const store::Freed& freed, const store::Moment& now)
   if (freed.boot_id == now.boot_id) {
     return now.at.since_boot - freed.since_boot;
   }
+  // At least for as long as this boot, whatever has been done to the clock on the wall.
   const auto passed = now.at.wall - freed.at;
-  return passed < Milliseconds(0) ? Milliseconds::max() : passed;
+  return passed < Milliseconds(0) ? Milliseconds::max() : std::max(passed, now.at.since_boot);
 }
 
 bool Allocator::is_held(net::Address address) {

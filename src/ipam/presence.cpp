@@ -17,12 +17,15 @@ store::Presence presence_of(const host::Host& host, const std::string& netns) {
 bool is_alive(const store::Lease& lease, const host::Host& host) {
   const store::Presence& presence = lease.presence;
   // Inode numbers start anew with a boot, and so may give an old number to a new namespace.
-  if (presence.netns_inode == 0 || presence.boot_id != host.boot_id()) {
+  if (presence.netns.empty() || presence.boot_id != host.boot_id()) {
     return false;
   }
   const host::NetnsSight sight = host.look_at(presence.netns);
+  // It could not be seen at its ADD, and is there now: then it is the one.
+  const bool was_seen = presence.netns_inode != 0;
   return sight.state == host::NetnsState::kAlive &&
-         sight.id == host::NetnsId{.device = presence.netns_device, .inode = presence.netns_inode};
+         (!was_seen || sight.id == host::NetnsId{.device = presence.netns_device,
+                                                 .inode = presence.netns_inode});
 }
 
 namespace {

@@ -336,7 +336,8 @@ void Transaction::release(const Lease& lease, const Moment& moment, Ending why) 
   const std::int64_t id = network.integer();
   std::int64_t position = network.integer();
   note_in_history(id, position, lease, moment, why);
-  const bool is_cool = why == Ending::kReclaim || why == Ending::kReboot;
+  const bool is_cool =
+      why == Ending::kReclaim || why == Ending::kReboot || why == Ending::kTakeover;
   if (is_cool) {
     position = front_of_freed(id);
   }

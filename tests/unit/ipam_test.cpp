@@ -2072,6 +2072,14 @@ class Model {
   static bool is_gone(const Lease& lease, const Node& node) {
     return !lease.boot.empty() && lease.boot != node.host.boot;
   }
+  // All that it has, which is cool at once.
+  void end_of_dead(const std::string& container, const Node& node) {
+    for (const net::Address address : std::vector(held.at(container))) {
+      release(address, node);
+      freed.pop_back();
+      freed.push_front({.address = address, .at = {}, .boot = ""});
+    }
+  }
   // Ends the oldest lease of an earlier boot. Returns false if there is none.
   bool reclaim_in(const pools::PoolRangeSet& set, const Node& node) {
     auto oldest = leased.end();
@@ -2085,12 +2093,7 @@ class Model {
     if (oldest == leased.end()) {
       return false;
     }
-    // With all that its holder has.
-    for (const net::Address address : std::vector(held.at(oldest->second.container))) {
-      release(address, node);
-      freed.pop_back();
-      freed.push_front({.address = address, .at = {}, .boot = ""});
-    }
+    end_of_dead(std::string(oldest->second.container), node);
     return true;
   }
   static bool is_host_held(net::Address address, const Node& node) {
@@ -2101,7 +2104,7 @@ class Model {
       return node.clock.now().since_boot - entry.at.since_boot;
     }
     const Milliseconds passed = node.clock.now().wall - entry.at.wall;
-    return passed < 0ms ? Milliseconds::max() : passed;
+    return passed < 0ms ? Milliseconds::max() : std::max(passed, node.clock.now().since_boot);
   }
 
   [[nodiscard]] std::optional<net::Address> untouched(const pools::PoolRange& range,
@@ -2212,9 +2215,7 @@ class Model {
           if (!is_gone(leased.at(address), node)) {
             return {.refused = ErrorKind::kAddressTaken};
           }
-          for (const net::Address its : std::vector(held.at(leased.at(address).container))) {
-            release(its, node);
-          }
+          end_of_dead(std::string(leased.at(address).container), node);
         }
         if (is_host_held(address, node)) {
           return {.refused = ErrorKind::kAddressTaken};
