@@ -51,7 +51,7 @@ Lease to_lease(const store::Network& network, const AdoptedFile& file, const poo
   Lease lease =
       lease_of({.network = network.name, .container_id = file.container_id, .ifname = file.ifname},
                file.address, offer, now);
-  lease.source = "host-local";
+  lease.source = kFromHostLocal;
   return lease;
 }
 

@@ -27,8 +27,12 @@ std::string id_by_netns(const std::string& netns) {
 
 store::Lease lease_of(const AttachmentKey& key, net::Address address, const pools::Offer& offer,
                       const store::Moment& now) {
-  store::Lease lease{
-      .key = key, .address = net::Prefix::host(address), .created = now.at.wall, .source = {}};
+  store::Lease lease{.key = key,
+                     .address = net::Prefix::host(address),
+                     // Unseen so far, but of this boot: it does not outlive it.
+                     .presence = {.boot_id = now.boot_id},
+                     .created = now.at.wall,
+                     .source = {}};
   for (std::size_t set = 0; set < offer.sets.size(); ++set) {
     if (const pools::PoolRange* const range = offer.sets[set].range_of(address)) {
       lease.address = net::Prefix::make(address, range->answer_length).value_or(lease.address);
@@ -115,7 +119,7 @@ store::Presence Inventory::presence_at(const NamedNetns& netns) const {
 Inventory::Opinion Inventory::opinion_of(
     net::Address address, const std::string& container_id, const std::string& ifname,
     std::optional<std::chrono::sys_time<Milliseconds>> written) const {
-  Opinion opinion{.ifname = ifname};
+  Opinion opinion{.presence = {.boot_id = boot_id_}, .ifname = ifname};
   const CachedAttachment* const attachment = cached(container_id, ifname);
   if (attachment != nullptr) {
     opinion.pod = {.name_space = attachment->pod_namespace,
@@ -176,7 +180,7 @@ std::vector<Found> Inventory::found(const pools::Offer& offer, const store::Mome
     if (attachment != nullptr) {
       lease.presence.netns = attachment->netns;  // as the runtime spells it
     }
-    lease.source = "namespace";
+    lease.source = kFromNamespace;
     found.emplace(address, Found{.lease = std::move(lease),
                                  .adopted = true,
                                  .evidence = "inside " + inside.netns.path.string()});
@@ -194,7 +198,7 @@ std::vector<Found> Inventory::found(const pools::Offer& offer, const store::Mome
       store::Lease lease = lease_of(attachment.key, prefix.address(), offer, now);
       lease.pod = opinion.pod;
       lease.presence = opinion.presence;
-      lease.source = "libcni cache";
+      lease.source = kFromCache;
       found.emplace(prefix.address(), Found{.lease = std::move(lease),
                                             .adopted = !opinion.ended,
                                             .evidence = opinion.evidence});

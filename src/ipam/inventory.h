@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "podlease/base/attachment.h"
@@ -70,6 +71,11 @@ class Inventory {
   std::map<net::Address, Inside> inside_;
   std::set<std::filesystem::path> folders_;  // in which namespaces are seen, canonical
 };
+
+// What a lease's `source` says of one that was adopted, and from where.
+inline constexpr std::string_view kFromHostLocal = "host-local";
+inline constexpr std::string_view kFromCache = "libcni cache";
+inline constexpr std::string_view kFromNamespace = "namespace";
 
 // The container id of a lease whose holder is only known by the namespace it lives in: by its name,
 // for its folder has several.

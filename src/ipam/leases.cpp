@@ -151,17 +151,20 @@ class Addition {
   // What the attachment holds already, its presence refreshed; empty if it holds nothing.
   [[nodiscard]] std::vector<Granted> held() {
     std::vector<Granted> granted;
-    if (!session_->transaction.has_leases(session_->network, request_->key.container_id,
-                                          request_->key.ifname)) {
-      return granted;
-    }
-    for (Lease& lease : session_->transaction.leases_of(
-             session_->network, request_->key.container_id, request_->key.ifname)) {
-      if (lease.presence != *presence_) {
-        session_->transaction.set_presence(lease, *presence_);
-        lease.presence = *presence_;
+    for (const Lease& lease : leases_held()) {
+      Lease now = lease;
+      now.key = request_->key;
+      now.presence = *presence_;
+      if (!request_->pod.uid.empty()) {
+        now.pod = request_->pod;
       }
-      granted.push_back({.lease = std::move(lease), .reason = Reason::kHeld});
+      if (now.key != lease.key || now.presence != lease.presence || now.pod != lease.pod) {
+        session_->transaction.refresh(lease, now);
+      }
+      granted.push_back({.lease = std::move(now), .reason = Reason::kHeld});
+    }
+    if (!granted.empty() && granted.front().lease.pod.uid != former_uid_) {
+      remember_pod(granted);
     }
     for (const RequestedAddress& requested : request_->requested) {
       if (!granted.empty() &&
@@ -218,10 +221,25 @@ class Addition {
     return granted;
   }
 
-  // Those found on the way to an answer that there is no address left.
-  [[nodiscard]] const std::vector<Lease>& suspects() const { return reclaimer_.suspects(); }
+  // With what it noticed on the way.
+  [[nodiscard]] const Reclaimer& reclaimer() const { return reclaimer_; }
 
  private:
+  // Also what was found inside this very namespace, before anybody said whose it is.
+  [[nodiscard]] std::vector<Lease> leases_held() {
+    Transaction& transaction = session_->transaction;
+    for (const std::string& container_id :
+         {request_->key.container_id, id_by_netns(request_->netns)}) {
+      if (transaction.has_leases(session_->network, container_id, request_->key.ifname)) {
+        std::vector<Lease> leases =
+            transaction.leases_of(session_->network, container_id, request_->key.ifname);
+        former_uid_ = leases.front().pod.uid;
+        return leases;
+      }
+    }
+    return {};
+  }
+
   [[nodiscard]] static Sight sight_of(const host::Host& host, const store::Presence& presence) {
     Sight sight(host, presence.boot_id);
     sight.trust_folder_of(presence);
@@ -408,25 +426,39 @@ class Addition {
   const Moment* now_;
   Allocator allocator_;
   Reclaimer reclaimer_;
+  std::string former_uid_;                           // of the pod that held what is held
   std::optional<std::vector<net::Address>> former_;  // once they were asked for
 };
 
 // After an ADD that found nothing: what it noticed on the way must outlast it, or there would never
 // be anything.
-void suspect(Session& session, const std::vector<Lease>& suspects, const Moment& now) {
-  if (suspects.empty()) {
+void keep_notes(Session& session, const Reclaimer& reclaimer, const Moment& now) {
+  const std::vector<Lease> suspects = reclaimer.suspects();
+  const std::vector<net::Address> cleared = reclaimer.cleared();
+  if (suspects.empty() && cleared.empty()) {
     return;
   }
   { const Transaction failed = std::move(session.transaction); }
   session.transaction = session.store.begin();
   const std::optional<Network> network = session.transaction.find_network(session.network.name);
+  if (!network) {
+    return;
+  }
+  for (const net::Address address : cleared) {
+    session.transaction.trust(*network, address);
+  }
   for (const Lease& lease : suspects) {
-    if (network && !session.transaction.suspicion(*network, lease)) {
+    if (!session.transaction.suspicion(*network, lease)) {
       session.transaction.suspect(*network, lease,
                                   {.boot_id = now.boot_id, .since_boot = now.at.since_boot});
     }
   }
   session.transaction.commit();
+}
+
+bool was_adopted(const Lease& lease) {
+  return lease.source == kFromHostLocal || lease.source == kFromCache ||
+         lease.source == kFromNamespace;
 }
 
 // Where host-local has files of a network too; empty if it is not shared.
@@ -526,7 +558,7 @@ std::vector<Granted> Leases::try_add(const AddRequest& request, const pools::Sou
       try {
         chosen = addition.choose();
       } catch (const Error&) {
-        suspect(session, addition.suspects(), now);
+        keep_notes(session, addition.reclaimer(), now);
         throw;
       }
       if (const auto* const not_yet = std::get_if<NotYet>(&chosen)) {
@@ -629,12 +661,18 @@ std::vector<Lease> Leases::release(const AttachmentKey& key, const std::string& 
     // Who holds its addresses is learnt anew before the next lease, from the machine.
     failure.reset();
   }
-  if (ended.empty()) {
-    // The configuration may have said something else when the lease was made.
+  // The configuration may have said something else when the lease was made; then the store of today
+  // has at most adopted it.
+  if (std::all_of(ended.begin(), ended.end(), was_adopted)) {
+    std::vector<Lease> ended_here = std::move(ended);
+    ended.clear();
     for (const std::filesystem::path& folder : store::Registry(places_.registry).folders()) {
       if (ended.empty() && folder != data_dir_) {
         end_in(folder);
       }
+    }
+    if (!ended_here.empty()) {
+      ended = std::move(ended_here);
     }
   }
   if (ended.empty() && failure) {
@@ -745,15 +783,18 @@ void Leases::note_early_end(const AttachmentKey& key) const {
   }
 }
 
-std::vector<Lease> Leases::held_by(const AttachmentKey& key) const {
+std::vector<Lease> Leases::held_by(const AttachmentKey& key, const std::string& netns) const {
   std::optional<Store> store = Store::open_existing(options(data_dir_));
   if (!store) {
     return {};
   }
   Transaction transaction = store->begin();
   const std::optional<Network> network = transaction.find_network(key.network);
-  return network ? transaction.leases_of(*network, key.container_id, key.ifname)
-                 : std::vector<Lease>{};
+  if (!network) {
+    return {};
+  }
+  std::vector<Lease> held = transaction.leases_of(*network, key.container_id, key.ifname);
+  return held.empty() ? transaction.leases_of(*network, id_by_netns(netns), key.ifname) : held;
 }
 
 std::vector<Found> Leases::adopt(const std::string& network, const pools::Offer& offer,

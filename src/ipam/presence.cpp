@@ -1,6 +1,9 @@
 #include "presence.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 namespace podlease::ipam {
 
@@ -76,6 +79,19 @@ Sight::Look Sight::look_for(const store::Presence& presence) {
   return Look::kUnclear;
 }
 
+// By another name, too: /var/run is /run.
+bool Sight::trusts(std::string_view folder) const {
+  if (trusted_.contains(folder)) {
+    return true;
+  }
+  std::error_code unknown;
+  const std::filesystem::path canonical = std::filesystem::weakly_canonical(folder, unknown);
+  return !unknown && std::any_of(trusted_.begin(), trusted_.end(), [&](const std::string& trusted) {
+    std::error_code error;
+    return std::filesystem::weakly_canonical(trusted, error) == canonical && !error;
+  });
+}
+
 Fate Sight::conclude(const store::Presence& presence, Look look) const {
   if (presence.boot_id.empty()) {
     return Fate::kDoubt;
@@ -87,7 +103,7 @@ Fate Sight::conclude(const store::Presence& presence, Look look) const {
     case Look::kThere:
       return Fate::kAlive;
     case Look::kElsewhere:
-      return trusted_.contains(folder_of(presence)) ? Fate::kGone : Fate::kDoubt;
+      return trusts(folder_of(presence)) ? Fate::kGone : Fate::kDoubt;
     case Look::kUnclear:
       return Fate::kDoubt;
   }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "podlease/host/host.h"
@@ -46,6 +47,7 @@ class Sight {
   enum class Look { kThere, kElsewhere, kUnclear };
 
   [[nodiscard]] Look look_for(const store::Presence& presence);
+  [[nodiscard]] bool trusts(std::string_view folder) const;
   [[nodiscard]] Fate conclude(const store::Presence& presence, Look look) const;
 
   const host::Host* host_;

@@ -23,6 +23,13 @@ void Reclaimer::end(const Lease& lease, Ending why) {
   }
 }
 
+void Reclaimer::clear(const Holder& holder) {
+  if (holder.suspected) {
+    transaction_->trust(*network_, holder.address);
+    cleared_.push_back(holder.address);
+  }
+}
+
 std::optional<Milliseconds> Reclaimer::missed_for(const Lease& lease) const {
   const std::optional<store::Suspicion> suspicion = transaction_->suspicion(*network_, lease);
   if (!suspicion || suspicion->boot_id != now_->boot_id) {
@@ -49,7 +56,11 @@ bool Reclaimer::judge_gone(const Lease& lease) {
 
 void Reclaimer::examine_a_few() {
   for (const store::Holder& holder : transaction_->sample(*network_)) {
-    if (sight_.fate_of(holder.presence) == Fate::kGone) {
+    const Fate fate = sight_.fate_of(holder.presence);
+    if (fate == Fate::kAlive) {
+      clear(holder);
+    }
+    if (fate == Fate::kGone) {
       if (const std::optional<Lease> lease = lease_of(holder)) {
         static_cast<void>(judge_gone(*lease));
       }
@@ -69,7 +80,9 @@ bool Reclaimer::make_room_in(const pools::PoolRangeSet& set) {
     const Holder& holder = holders[index];
     const pools::PoolRange* const range = set.range_of(holder.address);
     const bool is_usable = range != nullptr && range->usable.contains(holder.address);
-    if (fates[index] == Fate::kGone) {
+    if (fates[index] == Fate::kAlive) {
+      clear(holder);
+    } else if (fates[index] == Fate::kGone) {
       // With those that its holder has besides, one of which may have come by before.
       const std::optional<Lease> lease = lease_of(holder);
       made = ((!lease || judge_gone(*lease)) && is_usable) || made;
@@ -124,6 +137,7 @@ std::vector<Examined> Reclaimer::sweep() {
   std::vector<Examined> examined;
   for (std::size_t index = 0; index < holders.size(); ++index) {
     if (fates[index] == Fate::kAlive) {
+      clear(holders[index]);
       continue;
     }
     // Nothing where it ended with another of its holder's, and was told of with that.

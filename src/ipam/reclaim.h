@@ -47,6 +47,8 @@ class Reclaimer {
 
   // Leases whose namespace was found gone, for less than the grace so far.
   [[nodiscard]] const std::vector<store::Lease>& suspects() const { return suspects_; }
+  // Former suspects that were seen alive.
+  [[nodiscard]] const std::vector<net::Address>& cleared() const { return cleared_; }
   // When the first of the suspects will have been one for the grace; nothing without suspects.
   [[nodiscard]] std::optional<Milliseconds> first_due() const { return first_due_; }
 
@@ -59,6 +61,8 @@ class Reclaimer {
   [[nodiscard]] std::optional<Milliseconds> missed_for(const store::Lease& lease) const;
   // With all that its holder has: an attachment has an address of each set, or none.
   void end(const store::Lease& lease, store::Ending why);
+  // Its holder is seen alive.
+  void clear(const store::Holder& holder);
   void sweep_out(const store::Lease& lease, Fate fate, std::vector<Examined>& examined);
 
   store::Transaction* transaction_;
@@ -67,6 +71,7 @@ class Reclaimer {
   const store::Moment* now_;
   const Log* log_;
   std::vector<store::Lease> suspects_;
+  std::vector<net::Address> cleared_;
   std::optional<Milliseconds> first_due_;
 };
 

@@ -86,11 +86,11 @@ void del(const Call& call) {
 void check(const Call& call) {
   const ipam::Leases leases = call.leases();
   const AttachmentKey key = key_of(call);
-  std::vector<store::Lease> held = leases.held_by(key);
+  std::vector<store::Lease> held = leases.held_by(key, call.request->netns);
   if (held.empty()) {
     const config::NetConf conf = call.document->net_conf("");
     leases.adopt(key.network, pools::StaticSource(conf).offer());
-    held = leases.held_by(key);
+    held = leases.held_by(key, call.request->netns);
   }
   if (held.empty()) {
     throw Error(

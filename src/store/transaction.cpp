@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -23,7 +24,10 @@ constexpr int kFewSteps = 64;
 #define PODLEASE_LEASE_COLUMNS                                                           \
   "l.container, l.ifname, l.address, l.prefix, l.gateway, l.range_set, l.pod_namespace," \
   " l.pod_name, l.pod_uid, l.boot, l.netns, l.netns_device, l.netns_inode, l.created, l.source"
-#define PODLEASE_HOLDER_COLUMNS "address, boot, netns, netns_device, netns_inode, created"
+#define PODLEASE_HOLDER_COLUMNS                                                              \
+  "address, boot, netns, netns_device, netns_inode, created,"                                \
+  " EXISTS(SELECT 1 FROM note WHERE kind = 'suspect' AND network = lease.network AND key = " \
+  "address)"
 // A join costs more than a look-up, so the network's name is joined only where it is not known.
 #define PODLEASE_WITH_NETWORK \
   PODLEASE_LEASE_COLUMNS ", n.name FROM lease l JOIN network n ON n.id = l.network"
@@ -88,8 +92,10 @@ std::vector<Holder> read_holders(Query& rows) {
   while (rows.next()) {
     const Address address = rows.address();
     Presence presence = read_presence(rows);
-    holders.push_back(
-        {.address = address, .presence = std::move(presence), .created = to_time(rows.integer())});
+    holders.push_back({.address = address,
+                       .presence = std::move(presence),
+                       .created = to_time(rows.integer()),
+                       .suspected = rows.integer() != 0});
   }
   return holders;
 }
@@ -421,12 +427,15 @@ std::vector<PastLease> Transaction::history() {
   return past;
 }
 
-void Transaction::set_presence(const Lease& lease, const Presence& presence) {
+void Transaction::refresh(const Lease& lease, const Lease& now) {
   Query(*database_,
-        "UPDATE lease SET boot = ?, netns = ?, netns_device = ?, netns_inode = ?"
+        "UPDATE lease SET container = ?, pod_namespace = ?, pod_name = ?, pod_uid = ?, boot = ?,"
+        " netns = ?, netns_device = ?, netns_inode = ?"
         " WHERE network = (SELECT id FROM network WHERE name = ?) AND address = ?")
-      .bind(presence.boot_id, presence.netns, static_cast<std::int64_t>(presence.netns_device),
-            static_cast<std::int64_t>(presence.netns_inode), lease.key.network,
+      .bind(now.key.container_id, now.pod.name_space, now.pod.name, now.pod.uid,
+            now.presence.boot_id, now.presence.netns,
+            static_cast<std::int64_t>(now.presence.netns_device),
+            static_cast<std::int64_t>(now.presence.netns_inode), lease.key.network,
             lease.address.address())
       .run();
 }
@@ -434,18 +443,19 @@ void Transaction::set_presence(const Lease& lease, const Presence& presence) {
 std::vector<Holder> Transaction::sample(const Network& network) {
   // Multiples of the golden ratio, less their whole part, fall evenly between 0 and 1, whatever the
   // step from one to the next.
-  constexpr std::uint64_t kGoldenRatio = 0x9e3779b97f4a7c15;  // in units of 2^-64
+  constexpr double kGoldenRatio = 0.6180339887498949;
   constexpr std::int64_t kFew = 4;
   const std::int64_t newest = database_->last_inserted();
-  const auto turn = static_cast<std::uint64_t>(newest + network.next_position);
-  const auto groups = static_cast<std::uint64_t>(newest / kFew + 1);
-  const std::uint64_t fraction = turn * kGoldenRatio;
-  const auto group =
-      static_cast<std::int64_t>(static_cast<std::uint64_t>(net::Uint128{fraction} * groups >> 64));
-  const std::int64_t first = group * kFew;
+  const std::int64_t turn = newest + network.next_position;
+  double share = static_cast<double>(turn) * kGoldenRatio;
+  share -= std::floor(share);
+  if (turn % 2 == 0) {
+    share *= share * share * share;  // those left of long ago are few, and have low numbers
+  }
+  const auto first = static_cast<std::int64_t>(share * static_cast<double>(newest));
   Query rows(*database_, "SELECT " PODLEASE_HOLDER_COLUMNS
-                         " FROM lease WHERE id BETWEEN ? AND ? AND +network = ?");
-  return read_holders(rows.bind(first, first + kFew - 1, network.id));
+                         " FROM lease WHERE id >= ? AND +network = ? ORDER BY id LIMIT ?");
+  return read_holders(rows.bind(first, network.id, kFew));
 }
 
 std::vector<Holder> Transaction::holders(const Network& network) {
@@ -513,9 +523,9 @@ void Transaction::suspect(const Network& network, const Lease& lease, const Susp
       .run();
 }
 
-void Transaction::forget_suspicions(const Network& network) {
-  Query(*database_, "DELETE FROM note WHERE kind = 'suspect' AND network = ?")
-      .bind(network.id)
+void Transaction::trust(const Network& network, Address address) {
+  Query(*database_, "DELETE FROM note WHERE kind = 'suspect' AND network = ? AND key = ?")
+      .bind(network.id, address)
       .run();
 }
 

@@ -331,6 +331,21 @@ TEST_F(ReclaimTest, TheGraceBeginsAnewForAHolderThatWasBack) {
   EXPECT_EQ(add("new"), "10.1.0.2/29 cooled");
 }
 
+TEST_F(ReclaimTest, AHolderThatWasSeenAgainIsUnderNoSuspicion) {
+  ASSERT_EQ(fill(), 5);
+  const host::NetnsSight sight = host.namespaces.at(netns_of("c1"));
+  lose(1, 1);
+  EXPECT_THAT(refusal("new").details, HasSubstr("1 suspect"));
+  clock.pass(30s);
+  host.namespaces[netns_of("c1")] = sight;
+  EXPECT_THAT(refusal("new").details, HasSubstr("0 suspect"));
+  clock.pass(2min);
+  lose(1, 1);
+  EXPECT_THAT(refusal("new").details, HasSubstr("1 suspect")) << "not at the first look";
+  clock.pass(60s);
+  EXPECT_EQ(add("new"), "10.1.0.2/29 cooled");
+}
+
 TEST_F(ReclaimTest, InDoubtALeaseIsKept) {
   const struct {
     const char* what;
@@ -1438,7 +1453,7 @@ TEST_F(LeasesTest, AdoptsEveryFormOfHostLocalsFiles) {
   const std::vector<store::Lease> adopted = all_leases();
   for (const store::Lease& lease : adopted) {
     EXPECT_EQ(lease.source, "host-local");
-    EXPECT_EQ(lease.presence, store::Presence{});
+    EXPECT_EQ(lease.presence, store::Presence{.boot_id = host.boot});
     EXPECT_FALSE(leases().lives(lease));
   }
   EXPECT_EQ(adopted[0].gateway, address("10.1.0.1"));
@@ -2445,7 +2460,11 @@ class Life {
       }
     }
     for (const auto& [address, container] : model_.files) {
-      model_.lease(address, {.container = container, .boot = "", .netns = "", .inode = 0});
+      model_.lease(address, {.container = container,
+                             .boot = node_.host.boot,
+                             .netns = "",
+                             .inode = 0,
+                             .created = node_.clock.now().wall});
     }
     for (int set = 0; set < 2; ++set) {
       const net::Address last = any_address();

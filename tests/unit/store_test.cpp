@@ -761,7 +761,9 @@ TEST(StoreTest, NewerMinorIsUsedAndWhatItAddedIsLeftAlone) {
       transaction.release(lease, moment(), Ending::kDel);
     }
     add(transaction, lease_of(Address::v4(base + 200), prefix));
-    transaction.set_presence(lease_of(Address::v4(base + 200), prefix), {.boot_id = "b"});
+    Lease refreshed = lease_of(Address::v4(base + 200), prefix);
+    refreshed.presence = {.boot_id = "b"};
+    transaction.refresh(refreshed, refreshed);
     EXPECT_THAT(transaction.oldest_freed(network, Family::kIpv4, last, {}),
                 Optional(testing::Field(&Freed::address, address("10.0.1.99"))));
     transaction.set_hints(network, {address("10.0.0.1")});
@@ -1417,7 +1419,9 @@ TEST(StoreTest, LeaseKeepsEveryField) {
     Presence presence = lease.presence;
     std::swap(presence.boot_id, presence.netns);
     std::swap(presence.netns_device, presence.netns_inode);
-    transaction.set_presence(lease, presence);
+    Lease refreshed = lease;
+    refreshed.presence = presence;
+    transaction.refresh(lease, refreshed);
     EXPECT_EQ(transaction.lease_at(network, lease.address.address())->presence, presence);
     transaction.release(lease, moment(), Ending::kDel);
     EXPECT_FALSE(transaction.lease_at(network, lease.address.address()).has_value());

@@ -125,8 +125,9 @@ class Leases {
   // NOLINTNEXTLINE(modernize-use-nodiscard): that it is ended is what most callers want
   std::vector<store::Lease> release(const AttachmentKey& key, const std::string& netns = {}) const;
 
-  // The leases of an attachment.
-  [[nodiscard]] std::vector<store::Lease> held_by(const AttachmentKey& key) const;
+  // The leases of an attachment; `netns` as for `release`.
+  [[nodiscard]] std::vector<store::Lease> held_by(const AttachmentKey& key,
+                                                  const std::string& netns = {}) const;
 
   // If the network was never used here, adopts what already holds addresses of it, and returns all
   // that was found: in host-local's folders, in libcni's cache, inside the network namespaces.

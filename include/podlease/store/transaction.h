@@ -60,6 +60,7 @@ struct Holder {
   net::Address address;
   Presence presence;
   std::chrono::sys_time<Milliseconds> created{};  // the lease
+  bool suspected = false;
 };
 
 // Since when the holder of a lease is missed.
@@ -122,7 +123,8 @@ class Transaction {
   // Ends a lease: the address goes to the end of the freed queue to cool, or to its front, cool, if
   // its holder was dead for long already. Notes it in the history, unless the disk is full.
   void release(const Lease& lease, const Moment& moment, Ending why);
-  void set_presence(const Lease& lease, const Presence& presence);
+  // Refreshes who holds the lease: container, pod and presence are those of `now`.
+  void refresh(const Lease& lease, const Lease& now);
 
   // A few leases of the network. Which ones moves on with each lease that is made or ends, so that
   // in time all come by; after `insert`.
@@ -139,7 +141,7 @@ class Transaction {
   // Of exactly this lease: one that was made or refreshed since is under no suspicion.
   [[nodiscard]] std::optional<Suspicion> suspicion(const Network& network, const Lease& lease);
   void suspect(const Network& network, const Lease& lease, const Suspicion& suspicion);
-  void forget_suspicions(const Network& network);
+  void trust(const Network& network, net::Address address);
 
   // The last leases that ended, latest first: some thousands are kept of each network. O(n).
   [[nodiscard]] std::vector<PastLease> history();

@@ -4,7 +4,7 @@ import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional, Sequence, Union
 
 Config = Union[dict, bytes, str]
 
@@ -63,11 +63,16 @@ def stdin_of(config: Config) -> bytes:
 
 
 def spawn(
-    plugin: Path, verb: str, env: Optional[dict[str, str]] = None, **cni: Any
+    plugin: Path,
+    verb: str,
+    env: Optional[dict[str, str]] = None,
+    under: Sequence[object] = (),
+    **cni: Any,
 ) -> subprocess.Popen:
-    """Starts a plugin that waits for its configuration on stdin: to kill it, or to run many."""
+    """Starts a plugin that waits for its configuration on stdin: to kill it, or to run many.
+    `under` is a command to run it under."""
     return subprocess.Popen(
-        [plugin],
+        [*under, plugin],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment(verb, **cni), **(env or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -82,10 +87,11 @@ def call(
     *,
     timeout: float = 60,
     env: Optional[dict[str, str]] = None,
+    under: Sequence[object] = (),
     **cni: Any,
 ) -> Answer:
     """Runs one verb to its end. `cni` are the keywords of `environment`."""
-    process = spawn(plugin, verb, env, **cni)
+    process = spawn(plugin, verb, env, under, **cni)
     try:
         stdout, stderr = process.communicate(stdin_of(config), timeout)
     except subprocess.TimeoutExpired:

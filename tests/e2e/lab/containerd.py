@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -13,7 +14,7 @@ from typing import Iterator, Optional
 
 import pytest
 
-from lab import places
+from lab import netns, places
 
 PAUSE_IMAGE = "docker.io/local/pause:1"
 
@@ -86,7 +87,8 @@ class CriError(Exception):
 class Containerd:
     """One instance: root, state, socket, CNI folders and cgroup of its own."""
 
-    def __init__(self, folder: Path, pause_image: Path) -> None:
+    def __init__(self, folder: Path, pause_image: Path, *plugins: Path) -> None:
+        """`plugins` are folders of plugins that come before the others."""
         instance = sha256(str(folder).encode()).hexdigest()[:12]
         self.folder = folder
         # Not below the folder: the path of a socket has room for 107 bytes.
@@ -99,7 +101,7 @@ class Containerd:
         self._process: Optional[subprocess.Popen] = None
         parent = os.environ.get("PODLEASE_SANDBOX_CGROUP", "/podlease-e2e")
         self._cgroup = f"{parent}/{instance}"
-        bin_dirs = [str(places.peers("cni")), str(places.podlease().parent)]
+        bin_dirs = [*map(str, plugins), str(places.peers("cni")), str(places.podlease().parent)]
         (folder / "config.toml").write_text(
             CONFIG.format(
                 folder=folder,
@@ -145,6 +147,15 @@ class Containerd:
     def stop(self) -> None:
         """An orderly end of the daemon alone; pods live on, as over an upgrade."""
         self._end(signal.SIGTERM)
+
+    def lose_everything(self) -> None:
+        """Ends the daemon and all pods, and removes every trace of them behind its back: no network
+        is torn down. Start it again, and it is a new one."""
+        self.kill()
+        self._end_leftovers()
+        netns.remove(*(name for name in netns.names() if name.startswith("cni-")))
+        for folder in (self.folder / "root", self.state):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def destroy(self) -> None:
         """Removes all pods, then the daemon, then whatever a failed test left of either."""

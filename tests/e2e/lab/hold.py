@@ -18,8 +18,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 def is_waiting(pid: int) -> bool:
     """Whether a process stands in the queue of some flock."""
-    lines = Path("/proc/locks").read_text().splitlines()
-    return any(line.split()[1] == "->" and line.split()[5] == str(pid) for line in lines)
+    return pid in waiting()
+
+
+def waiting() -> list[int]:
+    """The processes that stand in the queue of some flock."""
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return [int(words[5]) for words in lines if words[1] == "->"]
 
 
 def wait_until_waiting(pid: int, seconds: float = 20) -> None:

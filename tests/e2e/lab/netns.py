@@ -1,7 +1,9 @@
 """Named network namespaces, as a runtime gives one to each pod."""
 
+import ctypes
 import itertools
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -9,7 +11,29 @@ from typing import Iterator, Optional
 
 import pytest
 
+FOLDER = Path("/run/netns")
+
+MNT_DETACH = 2  # of <sys/mount.h>
+
 _numbers = itertools.count(1)
+_libc = ctypes.CDLL(None)
+
+
+def create(*names: str) -> None:
+    """Makes many at once, bare: a hundredth of a second for ten."""
+    commands = "".join(f"netns add {name}\n" for name in names)
+    subprocess.run(["ip", "-batch", "-"], input=commands, text=True, check=True)
+
+
+def remove(*names: str) -> None:
+    """Removes the names, as `ip netns del` does; a namespace itself ends with its last process."""
+    for name in names:
+        _libc.umount2(os.fsencode(FOLDER / name), MNT_DETACH)
+        (FOLDER / name).unlink()
+
+
+def names() -> list[str]:
+    return sorted(path.name for path in FOLDER.iterdir())
 
 
 class Netns:
@@ -23,7 +47,7 @@ class Netns:
 
     @property
     def path(self) -> Path:
-        return Path("/run/netns", self.name)
+        return FOLDER / self.name
 
     def delete(self) -> None:
         """Removes the name; the namespace itself ends with its last process."""

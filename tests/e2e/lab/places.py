@@ -7,6 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 
+# A folder for a store, in memory: where no disk is asked to sync, hundreds of calls take a moment.
+# Emptied after each test.
+LEASES = Path("/var/lib/podlease/leases")
+
 
 def podlease() -> Path:
     """The binary under test: $PODLEASE, else the release build."""

@@ -1,0 +1,274 @@
+#include "caller.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <new>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "podlease/base/error.h"
+#include "podlease/plugin/plugin.h"
+
+namespace podlease::sim {
+namespace {
+
+struct Pipe {
+  UniqueFd read_end;
+  UniqueFd write_end;
+};
+
+Pipe make_pipe() {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+    throw io_error("pipe", errno);
+  }
+  return {.read_end = UniqueFd(ends[0]), .write_end = UniqueFd(ends[1])};
+}
+
+// What follows `key` in a document that podlease printed: it is parsed whole only now and then, as
+// that costs more than the call itself.
+std::optional<std::string_view> after(std::string_view text, std::string_view key,
+                                      std::size_t& from) {
+  const std::size_t found = text.find(key, from);
+  if (found == std::string_view::npos) {
+    return std::nullopt;
+  }
+  from = found + key.size();
+  while (from < text.size() && (text[from] == ' ' || text[from] == ':')) {
+    ++from;
+  }
+  return text.substr(from);
+}
+
+constexpr int kHookExit = 77;
+constexpr rlim_t kFarAway = rlim_t{1} << 40;
+
+// In memory that a child shares.
+Milliseconds* shared_time() {
+  static Milliseconds* const place = [] {
+    void* const page = mmap(nullptr, sizeof(Milliseconds), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) {
+      throw io_error("mmap", errno);
+    }
+    return new (page) Milliseconds(0);
+  }();
+  return place;
+}
+
+// Of each call its own: one may happen while another one sleeps.
+UniqueFd input_of(const Call& call) {
+  UniqueFd input(memfd_create("stdin", MFD_CLOEXEC));
+  if (!input || write_all(input.get(), call.input) != 0 || lseek(input.get(), 0, SEEK_SET) != 0) {
+    throw io_error("memfd", errno);
+  }
+  return input;
+}
+
+void limit_files(rlim_t size) {
+  const rlimit limit{.rlim_cur = size, .rlim_max = RLIM_INFINITY};
+  static_cast<void>(setrlimit(RLIMIT_FSIZE, &limit));
+}
+
+}  // namespace
+
+int Answer::code() const {
+  std::size_t from = 0;
+  const std::optional<std::string_view> rest = after(output, "\"code\"", from);
+  int code = 0;
+  if (rest) {
+    std::from_chars(rest->data(), rest->data() + rest->size(), code);
+  }
+  return code;
+}
+
+std::vector<net::Prefix> Answer::addresses() const {
+  std::vector<net::Prefix> found;
+  std::size_t from = 0;
+  while (const std::optional<std::string_view> rest = after(output, "\"address\"", from)) {
+    const std::string_view text = rest->substr(1, rest->find('"', 1) - 1);
+    if (const std::optional<net::Prefix> address = net::Prefix::parse(text)) {
+      found.push_back(*address);
+    }
+  }
+  return found;
+}
+
+std::string Answer::in_short() const {
+  if (crashed) {
+    return "killed";
+  }
+  if (status == 0) {
+    std::string text = "ok";
+    for (const net::Prefix& address : addresses()) {
+      text += " " + address.to_string();
+    }
+    return text;
+  }
+  std::size_t from = 0;
+  const std::optional<std::string_view> message = after(output, "\"msg\"", from);
+  std::string text = "exit " + std::to_string(status) + " code " + std::to_string(code());
+  if (message) {
+    text += " " + std::string(message->substr(0, message->find('\n')));
+  }
+  return text;
+}
+
+Caller::Caller(const std::filesystem::path& folder, Hook& hook, const SimHost& host,
+               SimClock& clock)
+    : data_dir_(folder / "data"),
+      default_data_dir_(folder / "default"),
+      sink_(folder / "sink"),
+      places_{.registry = folder / "stores",
+              .host_local = folder / "networks",
+              .cni_cache = folder / "results"},
+      hook_(&hook),
+      host_(&host),
+      clock_(&clock) {
+  Pipe pipe = make_pipe();
+  read_end_ = std::move(pipe.read_end);
+  write_end_ = std::move(pipe.write_end);
+  static_cast<void>(fcntl(read_end_.get(), F_SETFL, O_NONBLOCK));
+  static_cast<void>(signal(SIGPIPE, SIG_IGN));  // as podlease's `main` does
+}
+
+int Caller::run(int input, int output, const Call& call) {
+  const auto getenv = [&call](const char* name) -> std::optional<std::string> {
+    const std::string_view wanted = name;
+    if (wanted == "CNI_COMMAND") {
+      return call.verb;
+    }
+    if (wanted == "CNI_PATH") {
+      return "/opt/cni/bin";
+    }
+    const std::string* const value = wanted == "CNI_CONTAINERID" ? &call.container
+                                     : wanted == "CNI_IFNAME"    ? &call.ifname
+                                     : wanted == "CNI_NETNS"     ? &call.netns
+                                     : wanted == "CNI_ARGS"      ? &call.args
+                                                                 : nullptr;
+    return value == nullptr || value->empty() ? std::nullopt : std::optional(*value);
+  };
+  return plugin::run({.getenv = getenv,
+                      .input = input,
+                      .output = output,
+                      .host = host_,
+                      .clock = clock_,
+                      .places = places_,
+                      .data_dir = default_data_dir_});
+}
+
+std::string Caller::drain() const {
+  std::string text;
+  std::array<char, 4096> buffer;
+  for (;;) {
+    const ssize_t got = read(read_end_.get(), buffer.data(), buffer.size());
+    if (got <= 0) {
+      return text;
+    }
+    text.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+}
+
+Answer Caller::call(const Call& call) {
+  Answer answer;
+  answer.status = run(input_of(call).get(), write_end_.get(), call);
+  answer.output = drain();
+  return answer;
+}
+
+Answer Caller::call_into(int output, const Call& call) {
+  return {.crashed = false, .status = run(input_of(call).get(), output, call), .output = {}};
+}
+
+Answer Caller::call_unread(const Call& call, std::size_t question) {
+  Pipe pipe = make_pipe();
+  std::size_t questions = 0;
+  hook_->on_question = [&] {
+    if (++questions == question) {
+      pipe.read_end.reset();
+    }
+  };
+  Answer answer = call_into(pipe.write_end.get(), call);
+  hook_->on_question = nullptr;
+  if (pipe.read_end) {  // it asked less than that: the reader gets its answer
+    pipe.write_end.reset();
+    answer.output = read_all(pipe.read_end.get(), 1 << 20);
+  }
+  return answer;
+}
+
+Answer Caller::call_and_crash(const Call& call, const Crash& crash) {
+  // What it sleeps passes here too.
+  Milliseconds* const slept_until = shared_time();
+  *slept_until = clock_->true_time();
+  const UniqueFd input = input_of(call);
+  const pid_t child = fork();
+  if (child < 0) {
+    throw io_error("fork", errno);
+  }
+  if (child == 0) {
+    const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
+    static_cast<void>(setrlimit(RLIMIT_CORE, &no_core));
+    static_cast<void>(signal(SIGXFSZ, crash.kind == Crash::Kind::kDiskFull ? SIG_IGN : SIG_DFL));
+    clock_->on_sleep = [&] { *slept_until = clock_->true_time(); };
+    int output = write_end_.get();
+    std::size_t questions = 0;
+    switch (crash.kind) {
+      case Crash::Kind::kNone:
+        break;
+      case Crash::Kind::kAtQuestion:
+        hook_->on_question = [&] {
+          if (++questions == crash.n) {
+            _exit(kHookExit);
+          }
+        };
+        break;
+      case Crash::Kind::kAtWrite:
+      case Crash::Kind::kDiskFull:
+        limit_files(crash.n);
+        break;
+      case Crash::Kind::kAtAnswer:
+        output = open(sink_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        static_cast<void>(lseek(output, off_t{1} << 41, SEEK_SET));
+        limit_files(kFarAway);
+        break;
+    }
+    _exit(run(input.get(), output, call));
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) {
+      throw io_error("waitpid", errno);
+    }
+  }
+  clock_->pass(*slept_until - clock_->true_time());
+  Answer answer;
+  answer.output = drain();
+  answer.crashed = !WIFEXITED(status) || WEXITSTATUS(status) == kHookExit;
+  answer.status = answer.crashed ? -1 : WEXITSTATUS(status);
+  if (WIFSIGNALED(status) && WTERMSIG(status) != SIGXFSZ) {
+    throw Error(ErrorKind::kOther, "the plugin died of signal " + std::to_string(WTERMSIG(status)));
+  }
+  if (!answer.crashed && answer.status != 0 && answer.status != 1) {
+    throw Error(ErrorKind::kOther, "the plugin ended with status " + std::to_string(answer.status));
+  }
+  return answer;
+}
+
+std::size_t Caller::log_size() const {
+  std::error_code failed;
+  const std::uintmax_t size = std::filesystem::file_size(data_dir_ / "podlease.db-wal", failed);
+  return failed ? 0 : static_cast<std::size_t>(size);
+}
+
+}  // namespace podlease::sim

@@ -1,0 +1,245 @@
+#include "network.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "podlease/base/duration.h"
+
+namespace podlease::sim {
+namespace {
+
+using net::Address;
+using net::Uint128;
+
+Address plus(Address address, Uint128 difference) {
+  return Address::from_bits(address.family(), address.bits() + difference);
+}
+Address minus(Address address, Uint128 difference) {
+  return Address::from_bits(address.family(), address.bits() - difference);
+}
+
+std::string quoted(const std::string& text) {
+  return '"' + text + '"';
+}
+
+}  // namespace
+
+Network::Network(std::string name, std::string ifname, const std::filesystem::path& data_dir,
+                 Random& random)
+    : name_(std::move(name)), ifname_(std::move(ifname)), data_dir_(data_dir.string()) {
+  constexpr std::array kCooldowns{Milliseconds(0), Milliseconds(30'000), Milliseconds(30'000),
+                                  Milliseconds(300'000)};
+  cooldown_ = kCooldowns.at(random.below(kCooldowns.size()));
+  host_prefix_ = random.one_in(8);
+  const bool dual_stack = random.one_in(2);
+  // Small ranges fill up sooner.
+  constexpr std::array kBits{3, 3, 3, 4, 4, 4, 5, 5, 6, 8};
+  for (std::size_t set = 0; set < (dual_stack ? 2U : 1U); ++set) {
+    std::vector<Shape> shapes;
+    const std::size_t ranges = random.one_in(3) ? 2 + random.below(2) : 1;
+    for (std::size_t index = 0; index < ranges; ++index) {
+      Shape shape{.v6 = set == 1, .set = set, .index = index};
+      shape.bits = kBits.at(random.below(kBits.size()));
+      shape.windowed = !host_prefix_ && random.one_in(4);
+      shape.cut_low = random.below(3);
+      shape.cut_high = random.below(2);
+      shape.odd_gateway = !host_prefix_ && random.one_in(4);
+      shapes.push_back(shape);
+    }
+    sets_.push_back(std::move(shapes));
+  }
+  if (random.one_in(8)) {  // a pod with two addresses of one family
+    Shape shape{.v6 = false, .set = sets_.size(), .index = 0};
+    shape.bits = 4;
+    sets_.push_back({shape});
+  }
+  original_ = sets_;
+  if (random.one_in(3)) {
+    settle();
+    draw_exclusions(random);
+  }
+  settle();
+}
+
+net::Family Network::family(std::size_t set) const {
+  return sets_.at(set).front().v6 ? net::Family::kIpv6 : net::Family::kIpv4;
+}
+
+bool Network::may_lease(std::size_t set, Address address) const {
+  return std::any_of(usable_.at(set).begin(), usable_.at(set).end(),
+                     [&](const net::IntervalSet& usable) { return usable.contains(address); });
+}
+
+std::optional<std::size_t> Network::set_of(Address address) const {
+  for (std::size_t set = 0; set < choices_.size(); ++set) {
+    for (const RangeChoice& choice : choices_[set]) {
+      if (choice.window.value_or(choice.subnet.range()).contains(address)) {
+        return set;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::size_t Network::capacity(std::size_t set) const {
+  std::size_t sum = 0;
+  for (const net::IntervalSet& usable : usable_.at(set)) {
+    sum += static_cast<std::size_t>(usable.size());
+  }
+  return sum;
+}
+
+// Sets and ranges lie far enough apart never to meet, however they grow and wherever they move.
+RangeChoice Network::realise(const Shape& shape) {
+  const Address base =
+      shape.v6
+          ? Address::v6((Uint128{0xfd00} << 112) + (Uint128{shape.set} << 80) +
+                        (Uint128{shape.index} << 64) + (shape.position << 16))
+          : Address::v4(static_cast<std::uint32_t>((10U << 24) + ((64 + shape.set) << 16) +
+                                                   (shape.index << 13) + (shape.position << 9)));
+  const int length = net::bit_width(base.family()) - shape.bits;
+  // As people write IPv6: a subnet far larger than the window of it that is leased.
+  const bool wide = shape.v6 && shape.windowed;
+  RangeChoice choice{.subnet = *net::Prefix::make(base, wide ? 112 : length),
+                     .window = std::nullopt,
+                     .gateway = std::nullopt};
+  const Uint128 size = Uint128{1} << shape.bits;
+  if (shape.windowed) {
+    choice.window =
+        net::Range::make(plus(base, 1 + shape.cut_low), plus(base, size - 2 - shape.cut_high));
+  }
+  if (shape.odd_gateway) {
+    choice.gateway = plus(base, size - 2);
+  }
+  return choice;
+}
+
+void Network::draw_exclusions(Random& random) {
+  excluded_.clear();
+  const std::size_t count = random.below(3);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::vector<RangeChoice>& set = choices_.at(random.below(choices_.size()));
+    const RangeChoice& choice = set.at(random.below(set.size()));
+    const net::Range range = choice.window.value_or(choice.subnet.range());
+    const auto size = static_cast<std::size_t>(range.size());
+    const Address first = plus(range.first(), random.below(size));
+    const Address last = plus(first, random.below(size / 4 + 1));
+    excluded_.push_back(*net::Range::make(first, std::min(last, range.last())));
+  }
+}
+
+void Network::settle() {
+  choices_.clear();
+  usable_.clear();
+  std::string ranges;
+  for (const std::vector<Shape>& set : sets_) {
+    std::vector<RangeChoice> choices;
+    std::vector<net::IntervalSet> usable;
+    std::string members;
+    for (const Shape& shape : set) {
+      const RangeChoice choice = realise(shape);
+      // Never the network, the broadcast address (v6 has none) or the gateway, unless every
+      // address is a host of its own.
+      const Address network = choice.subnet.first();
+      const Address top = choice.subnet.last();
+      const Address last = choice.subnet.family() == net::Family::kIpv4 ? minus(top, 1) : top;
+      net::IntervalSet leased;
+      if (host_prefix_) {
+        leased.insert(choice.subnet.range());
+      } else {
+        leased.insert(choice.window.value_or(*net::Range::make(plus(network, 1), last)));
+        leased.erase(net::Range::single(choice.gateway.value_or(plus(network, 1))));
+      }
+      for (const net::Range& range : excluded_) {
+        leased.erase(range);
+      }
+      usable.push_back(std::move(leased));
+
+      members += members.empty() ? "{" : ",{";
+      members += R"("subnet":)" + quoted(choice.subnet.to_string());
+      if (choice.window) {
+        members += R"(,"rangeStart":)" + quoted(choice.window->first().to_string()) +
+                   R"(,"rangeEnd":)" + quoted(choice.window->last().to_string());
+      }
+      if (choice.gateway) {
+        members += R"(,"gateway":)" + quoted(choice.gateway->to_string());
+      }
+      members += "}";
+      choices.push_back(choice);
+    }
+    ranges += ranges.empty() ? "[" : ",[";
+    ranges += members + "]";
+    choices_.push_back(std::move(choices));
+    usable_.push_back(std::move(usable));
+  }
+  std::string exclude;
+  for (const net::Range& range : excluded_) {
+    exclude += (exclude.empty() ? "" : ",") + quoted(range.to_string());
+  }
+  ipam_ = R"("ranges":[)" + ranges + R"(],"exclude":[)" + exclude + R"(],"cooldown":)" +
+          quoted(format_duration(cooldown_));
+  if (host_prefix_) {
+    ipam_ += R"(,"prefix":"host")";
+  }
+}
+
+std::string Network::edit(Random& random) {
+  const std::size_t set = random.below(sets_.size());
+  Shape& shape = sets_[set].at(random.below(sets_[set].size()));
+  std::string what;
+  switch (random.below(6)) {
+    case 0:
+      shape.bits = std::max(3, shape.bits - 1);
+      what = "shrinks a range";
+      break;
+    case 1:
+      shape.bits = std::min(8, shape.bits + 1);
+      what = "grows a range";
+      break;
+    case 2:
+      shape.position = random.below(3);
+      what = "moves a range";
+      break;
+    case 3:
+      shape.cut_low = random.below(3);
+      shape.cut_high = random.below(2);
+      shape.windowed = !host_prefix_ && random.one_in(2);
+      what = "edits rangeStart and rangeEnd";
+      break;
+    case 4:
+      draw_exclusions(random);
+      what = "edits the exclusions";
+      break;
+    default:
+      sets_ = original_;
+      excluded_.clear();
+      what = "restores its ranges";
+      break;
+  }
+  settle();
+  return what + ": " + describe();
+}
+
+std::string Network::document(std::string_view version, std::string_view extra,
+                              std::string_view lock_timeout) const {
+  std::string text;
+  text.reserve(640);
+  text.append(R"({"cniVersion":")").append(version).append(R"(","name":")").append(name_);
+  text.append(R"(","type":"bridge",)").append(extra);
+  text.append(R"("ipam":{"type":"podlease","dataDir":")").append(data_dir_).append("\",");
+  if (!lock_timeout.empty()) {
+    text.append(R"("lockTimeout":")").append(lock_timeout).append("\",");
+  }
+  if (status_fails_when_exhausted) {
+    text.append(R"("statusFailsWhenExhausted":true,)");
+  }
+  text.append(ipam_).append("}}");
+  return text;
+}
+
+std::string Network::describe() const {
+  return name_ + " {" + ipam_ + "}";
+}
+
+}  // namespace podlease::sim
