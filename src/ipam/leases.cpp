@@ -433,8 +433,8 @@ class Addition {
 // After an ADD that found nothing: what it noticed on the way must outlast it, or there would never
 // be anything.
 void keep_notes(Session& session, const Reclaimer& reclaimer, const Moment& now) {
-  const std::vector<Lease> suspects = reclaimer.suspects();
-  const std::vector<net::Address> cleared = reclaimer.cleared();
+  const std::vector<Lease>& suspects = reclaimer.suspects();
+  const std::vector<net::Address>& cleared = reclaimer.cleared();
   if (suspects.empty() && cleared.empty()) {
     return;
   }
