@@ -181,14 +181,9 @@ class Auditor {
            std::any_of(cache_.attachments.begin(), cache_.attachments.end(),
                        [&](const CachedAttachment& attachment) {
                          return attachment.key.network != network.network.name &&
-                                names(attachment, address) &&
+                                attachment.has(address) &&
                                 host_->look_at(attachment.netns).id == inside.netns.id;
                        });
-  }
-
-  [[nodiscard]] static bool names(const CachedAttachment& attachment, net::Address address) {
-    return std::any_of(attachment.addresses.begin(), attachment.addresses.end(),
-                       [&](const net::Prefix& prefix) { return prefix.address() == address; });
   }
 
   // From libcni's cache to the store.

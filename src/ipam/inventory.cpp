@@ -19,6 +19,12 @@ std::filesystem::path folder_of(const std::filesystem::path& netns) {
   return unknown ? folder : canonical;
 }
 
+store::Pod pod_of(const CachedAttachment& attachment) {
+  return {.name_space = attachment.pod_namespace,
+          .name = attachment.pod_name,
+          .uid = attachment.pod_uid};
+}
+
 }  // namespace
 
 std::string id_by_netns(const std::string& netns) {
@@ -95,9 +101,7 @@ const CachedAttachment* Inventory::cached(const std::string& container_id,
 const CachedAttachment* Inventory::cached_in(const NetnsId& netns, net::Address address) const {
   for (std::size_t index = 0; index < cached_netns_.size(); ++index) {
     const CachedAttachment& attachment = cache_.attachments[index];
-    if (cached_netns_[index] == netns &&
-        std::any_of(attachment.addresses.begin(), attachment.addresses.end(),
-                    [&](const net::Prefix& prefix) { return prefix.address() == address; })) {
+    if (cached_netns_[index] == netns && attachment.has(address)) {
       return &attachment;
     }
   }
@@ -122,9 +126,7 @@ Inventory::Opinion Inventory::opinion_of(
   Opinion opinion{.presence = {.boot_id = boot_id_}, .ifname = ifname};
   const CachedAttachment* const attachment = cached(container_id, ifname);
   if (attachment != nullptr) {
-    opinion.pod = {.name_space = attachment->pod_namespace,
-                   .name = attachment->pod_name,
-                   .uid = attachment->pod_uid};
+    opinion.pod = pod_of(*attachment);
     opinion.ifname = attachment->key.ifname;
     opinion.evidence = "in " + attachment->file.string();
   }
@@ -168,9 +170,7 @@ std::vector<Found> Inventory::found(const pools::Offer& offer, const store::Mome
     store::Pod pod;
     if (attachment != nullptr) {
       key = attachment->key;
-      pod = {.name_space = attachment->pod_namespace,
-             .name = attachment->pod_name,
-             .uid = attachment->pod_uid};
+      pod = pod_of(*attachment);
     } else if (caller_ && inside.netns.id == caller_netns_ && inside.interface == caller_->ifname) {
       key = *caller_;
     }

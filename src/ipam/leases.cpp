@@ -356,12 +356,9 @@ class Addition {
     return fate == Fate::kGone || fate == Fate::kEarlierBoot;
   }
 
-  // With all that its holder has: half of an attachment would be given again as if it were whole.
   void take_over(const Lease& lease) {
-    for (const Lease& sibling : session_->transaction.leases_of(
-             session_->network, lease.key.container_id, lease.key.ifname)) {
-      session_->transaction.release(sibling, *now_, store::Ending::kTakeover);
-    }
+    end_attachment(session_->transaction, session_->network, lease, *now_,
+                   store::Ending::kTakeover);
   }
 
   [[nodiscard]] Lease lease(const Choice& choice, int range_set) const {

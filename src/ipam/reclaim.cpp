@@ -9,14 +9,22 @@ using store::Ending;
 using store::Holder;
 using store::Lease;
 
+std::vector<Lease> end_attachment(store::Transaction& transaction, const store::Network& network,
+                                  const Lease& lease, const store::Moment& now, Ending why) {
+  std::vector<Lease> siblings =
+      transaction.leases_of(network, lease.key.container_id, lease.key.ifname);
+  for (const Lease& sibling : siblings) {
+    transaction.release(sibling, now, why);
+  }
+  return siblings;
+}
+
 std::optional<Lease> Reclaimer::lease_of(const Holder& holder) {
   return transaction_->lease_at(*network_, holder.address);
 }
 
 void Reclaimer::end(const Lease& lease, Ending why) {
-  for (const Lease& sibling :
-       transaction_->leases_of(*network_, lease.key.container_id, lease.key.ifname)) {
-    transaction_->release(sibling, *now_, why);
+  for (const Lease& sibling : end_attachment(*transaction_, *network_, lease, *now_, why)) {
     log_->write(LogLevel::kInfo, "network " + network_->name + ": " + sibling.address.to_string() +
                                      " of container " + sibling.key.container_id +
                                      " ended: " + std::string(store::to_string(why)));
@@ -93,7 +101,9 @@ bool Reclaimer::make_room_in(const pools::PoolRangeSet& set) {
   }
   // One only: the pods of the others may come back, and want their addresses.
   if (!made && oldest_dead != nullptr) {
-    end(*lease_of(*oldest_dead), Ending::kReboot);
+    if (const std::optional<Lease> lease = lease_of(*oldest_dead)) {
+      end(*lease, Ending::kReboot);
+    }
     made = true;
   }
   return made;
@@ -141,19 +151,11 @@ std::vector<Examined> Reclaimer::sweep() {
       continue;
     }
     // Nothing where it ended with another of its holder's, and was told of with that.
-    std::optional<Lease> lease = lease_of(holders[index]);
-    switch (fates[index]) {
-      case Fate::kAlive:
-        break;
-      case Fate::kDoubt:
-        examined.push_back({.lease = *std::move(lease), .verdict = Verdict::kDoubtful});
-        break;
-      case Fate::kGone:
-      case Fate::kEarlierBoot:
-        if (lease) {
-          sweep_out(*lease, fates[index], examined);
-        }
-        break;
+    const std::optional<Lease> lease = lease_of(holders[index]);
+    if (lease && fates[index] == Fate::kDoubt) {
+      examined.push_back({.lease = *lease, .verdict = Verdict::kDoubtful});
+    } else if (lease) {
+      sweep_out(*lease, fates[index], examined);
     }
   }
   return examined;

@@ -18,6 +18,13 @@ namespace podlease::ipam {
 // its DEL is only late, or that a runtime moves a namespace.
 inline constexpr Milliseconds kGrace{60'000};
 
+// Ends the lease with all that its holder has: an attachment has an address of each set, or none.
+// Half of one would be given again as if it were whole. Returns what ended.
+// NOLINTNEXTLINE(modernize-use-nodiscard): that it is ended is what some callers want
+std::vector<store::Lease> end_attachment(store::Transaction& transaction,
+                                         const store::Network& network, const store::Lease& lease,
+                                         const store::Moment& now, store::Ending why);
+
 // Takes back what lost DELs left behind (DESIGN, section 5.6). In doubt a lease is kept: a leak can
 // be mended, a duplicate cannot.
 class Reclaimer {
@@ -59,7 +66,7 @@ class Reclaimer {
   [[nodiscard]] bool judge_gone(const store::Lease& lease);
   // For how long the lease has been suspected; nothing if it is not yet.
   [[nodiscard]] std::optional<Milliseconds> missed_for(const store::Lease& lease) const;
-  // With all that its holder has: an attachment has an address of each set, or none.
+  // With all that its holder has.
   void end(const store::Lease& lease, store::Ending why);
   // Its holder is seen alive.
   void clear(const store::Holder& holder);

@@ -486,6 +486,27 @@ TEST_F(ReclaimTest, SweepSaysWhatItMakesOfEachLease) {
   EXPECT_THAT(all(), IsEmpty());
 }
 
+TEST_F(ReclaimTest, WhatEndsWithAnotherLeaseIsToldOfOnce) {
+  add("a");
+  {
+    // An old host-local did not record the interface: it belongs to any of the container's.
+    std::optional<store::Store> store = open();
+    store::Transaction transaction = store->begin();
+    store::Lease lease{.key = {.network = "net", .container_id = "a", .ifname = ""},
+                       .address = prefix("10.1.0.6/29"),
+                       .presence = {.boot_id = host.boot},
+                       .source = "host-local"};
+    transaction.insert(transaction.find_network("net").value(), lease);
+    transaction.commit();
+  }
+  host.end(netns_of("a"));
+  add("b");  // its folder can be seen
+  EXPECT_THAT(leases().sweep("net", false), SizeIs(2));
+  clock.pass(60s);
+  EXPECT_THAT(leases().sweep("net", false), SizeIs(2));
+  EXPECT_THAT(all(), ElementsAre("b/eth0 10.1.0.3/29"));
+}
+
 // §5.7: what the machine tells a new store.
 
 TEST_F(ReclaimTest, ANewStoreLearnsFromNamespacesAndLibcni) {

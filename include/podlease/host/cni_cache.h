@@ -1,6 +1,7 @@
 #ifndef PODLEASE_HOST_CNI_CACHE_H_
 #define PODLEASE_HOST_CNI_CACHE_H_
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -19,6 +20,11 @@ struct CachedAttachment {
   std::string pod_name;
   std::string pod_uid;
   std::vector<net::Prefix> addresses;  // of the result: all plugins of the list had their say
+
+  [[nodiscard]] bool has(net::Address address) const {
+    return std::any_of(addresses.begin(), addresses.end(),
+                       [&](const net::Prefix& prefix) { return prefix.address() == address; });
+  }
 
   friend bool operator==(const CachedAttachment&, const CachedAttachment&) = default;
 };
