@@ -16,24 +16,14 @@
 #include <system_error>
 #include <utility>
 
+#include "../unit/support.h"
 #include "podlease/base/error.h"
 #include "podlease/plugin/plugin.h"
 
 namespace podlease::sim {
 namespace {
 
-struct Pipe {
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
-
-Pipe make_pipe() {
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-    throw io_error("pipe", errno);
-  }
-  return {.read_end = UniqueFd(ends[0]), .write_end = UniqueFd(ends[1])};
-}
+using support::Pipe;
 
 // What follows `key` in a document that podlease printed: it is parsed whole only now and then, as
 // that costs more than the call itself.
@@ -135,7 +125,7 @@ Caller::Caller(const std::filesystem::path& folder, Hook& hook, const SimHost& h
       hook_(&hook),
       host_(&host),
       clock_(&clock) {
-  Pipe pipe = make_pipe();
+  Pipe pipe;
   read_end_ = std::move(pipe.read_end);
   write_end_ = std::move(pipe.write_end);
   static_cast<void>(fcntl(read_end_.get(), F_SETFL, O_NONBLOCK));
@@ -191,7 +181,7 @@ Answer Caller::call_into(int output, const Call& call) {
 }
 
 Answer Caller::call_unread(const Call& call, std::size_t question) {
-  Pipe pipe = make_pipe();
+  Pipe pipe;
   std::size_t questions = 0;
   hook_->on_question = [&] {
     if (++questions == question) {

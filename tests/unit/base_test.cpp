@@ -40,12 +40,15 @@
 #include "podlease/base/flock.h"
 #include "podlease/base/log.h"
 #include "podlease/base/text.h"
+#include "support.h"
 
 namespace podlease {
 namespace {
 
 using namespace std::chrono_literals;
 
+using support::error_of;
+using support::Pipe;
 using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
@@ -88,19 +91,6 @@ std::string content_of(const std::filesystem::path& path) {
   std::ostringstream content;
   content << std::ifstream(path, std::ios::binary).rdbuf();
   return content.str();
-}
-
-struct Pipe {
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
-
-Pipe make_pipe() {
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-    throw io_error("pipe2", errno);
-  }
-  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
 // A child process that runs `body` and ends with its result. Killed, if it is still there, when
@@ -153,7 +143,7 @@ UniqueFd open_lock(const std::filesystem::path& path) {
 
 // A child that holds the flock of `path` for `hold`. It holds it already when this returns.
 Child holder_of(const std::filesystem::path& path, Milliseconds hold) {
-  Pipe ready = make_pipe();
+  Pipe ready;
   Child child([&] {
     const UniqueFd fd = open_lock(path);
     if (flock(fd.get(), LOCK_EX) != 0 || write_all(ready.write_end.get(), "x") != 0) {
@@ -173,16 +163,6 @@ Child holder_of(const std::filesystem::path& path, Milliseconds hold) {
 bool is_locked(const std::filesystem::path& path) {
   const UniqueFd fd = open_lock(path);
   return flock(fd.get(), LOCK_EX | LOCK_NB) != 0;
-}
-
-template <typename Function>
-std::optional<Error> error_of(const Function& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
 }
 
 Milliseconds elapsed_since(std::chrono::steady_clock::time_point start) {
@@ -503,7 +483,7 @@ TEST(TextTest, CutsLongQuotations) {
 }
 
 TEST(UniqueFdTest, ClosesOnce) {
-  Pipe pipe = make_pipe();
+  Pipe pipe;
   const int number = pipe.read_end.get();
   EXPECT_TRUE(pipe.read_end);
   UniqueFd moved(std::move(pipe.read_end));
@@ -523,8 +503,8 @@ TEST(UniqueFdTest, ClosesOnce) {
 }
 
 TEST(UniqueFdTest, AssignmentClosesWhatItHeld) {
-  Pipe one = make_pipe();
-  Pipe two = make_pipe();
+  Pipe one;
+  Pipe two;
   const int number = one.read_end.get();
   one.read_end = std::move(two.read_end);
   EXPECT_EQ(fcntl(number, F_GETFD), -1);
@@ -582,7 +562,7 @@ TEST(FileTest, AnEndlessSourceEndsAtTheLimit) {
 }
 
 TEST(FileTest, ReadsAPipeToItsEndHoweverItIsFilled) {
-  Pipe pipe = make_pipe();
+  Pipe pipe;
   const std::string data(300'000, 'x');  // more than a pipe holds
   std::thread writer([&] {
     EXPECT_EQ(write_all(pipe.write_end.get(), "a"), 0);
@@ -596,7 +576,7 @@ TEST(FileTest, ReadsAPipeToItsEndHoweverItIsFilled) {
 
 TEST(FileTest, WriteReturnsTheErrno) {
   ASSERT_NE(signal(SIGPIPE, SIG_IGN), SIG_ERR);
-  Pipe pipe = make_pipe();
+  Pipe pipe;
   EXPECT_EQ(write_all(pipe.write_end.get(), ""), 0);
   pipe.read_end.reset();
   EXPECT_EQ(write_all(pipe.write_end.get(), "x"), EPIPE);
@@ -777,7 +757,7 @@ TEST(FlockTest, ASecondLockInVainLeavesTheFirst) {
 }
 
 TEST(FlockTest, WhatCannotBeLockedIsNamed) {
-  Pipe pipe = make_pipe();
+  Pipe pipe;
   const int closed = pipe.read_end.get();
   pipe.read_end.reset();
   for (const int fd : {-1, closed}) {

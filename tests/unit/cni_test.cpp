@@ -24,12 +24,15 @@
 #include "podlease/net/address.h"
 #include "podlease/net/prefix.h"
 #include "podlease/net/route.h"
+#include "support.h"
 
 namespace podlease::cni {
 namespace {
 
 using nlohmann::json;
 using std::string_view_literals::operator""sv;
+using support::all_of;
+using support::error_of;
 using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::EndsWith;
@@ -56,20 +59,6 @@ constexpr std::array<KindAndCode, 12> kCodes{{{ErrorKind::kVersion, 1},
                                               {ErrorKind::kExhausted, 100},
                                               {ErrorKind::kAddressTaken, 101},
                                               {ErrorKind::kOther, 999}}};
-
-template <typename Function>
-std::optional<Error> error_of(const Function& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
-}
-
-std::string all_of(const Error& error) {
-  return std::string(error.what()) + " | " + error.details();
-}
 
 Version version(std::string_view text) {
   return Version::parse(text).value();

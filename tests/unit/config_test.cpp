@@ -23,6 +23,7 @@
 #include "podlease/net/prefix.h"
 #include "podlease/net/range.h"
 #include "podlease/net/route.h"
+#include "support.h"
 
 namespace podlease::config {
 namespace {
@@ -30,26 +31,14 @@ namespace {
 using namespace std::chrono_literals;
 
 using std::string_view_literals::operator""sv;
+using support::all_of;
+using support::error_of;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
-
-template <typename Function>
-std::optional<Error> error_of(const Function& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
-}
-
-std::string all_of(const Error& error) {
-  return std::string(error.what()) + " | " + error.details();
-}
 
 // What stands in `ipam`, as a whole configuration.
 std::string with_ipam(std::string_view ipam) {

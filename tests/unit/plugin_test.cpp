@@ -32,6 +32,7 @@
 #include "podlease/cni/version.h"
 #include "podlease/ipam/leases.h"
 #include "podlease/store/store.h"
+#include "support.h"
 
 namespace podlease::plugin {
 namespace {
@@ -42,25 +43,13 @@ using namespace std::chrono_literals;
 using fakes::body_of;
 using fakes::put;
 using Json = nlohmann::ordered_json;
+using support::Pipe;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
-
-struct Pipe {
-  Pipe() {
-    std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-      throw io_error("pipe", errno);
-    }
-    read_end.reset(ends[0]);
-    write_end.reset(ends[1]);
-  }
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
 
 struct Answer {
   int status = -1;

@@ -71,6 +71,7 @@ extern "C" int fsync(int /*fd*/) {
 extern "C" int fdatasync(int /*fd*/) {
   return counted_sync();
 }
+#include "support.h"
 
 namespace podlease::net {
 
@@ -99,6 +100,7 @@ using net::Family;
 using net::IntervalSet;
 using net::Prefix;
 using net::Range;
+using support::error_of;
 using ::testing::ElementsAre;
 using ::testing::Eq;
 using ::testing::HasSubstr;
@@ -307,16 +309,6 @@ class Child {
   pid_t pid_ = -1;
   int socket_ = -1;
 };
-
-// The error `action` ends with; any other exception than ours fails the test by itself.
-std::optional<Error> error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
-}
 
 std::optional<ErrorKind> kind_of(const std::function<void()>& action) {
   const std::optional<Error> error = error_of(action);

@@ -1,0 +1,48 @@
+#ifndef PODLEASE_TESTS_UNIT_SUPPORT_H_
+#define PODLEASE_TESTS_UNIT_SUPPORT_H_
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <optional>
+#include <string>
+
+#include "podlease/base/error.h"
+#include "podlease/base/file.h"
+
+// What the tests of every area need. It knows area base only.
+namespace podlease::support {
+
+// The error `function` ends with; any other exception than ours fails the test by itself.
+template <typename Function>
+std::optional<Error> error_of(const Function& function) {
+  try {
+    function();
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
+
+inline std::string all_of(const Error& error) {
+  return std::string(error.what()) + " | " + error.details();
+}
+
+struct Pipe {
+  Pipe() {
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+      throw io_error("pipe", errno);
+    }
+    read_end.reset(ends[0]);
+    write_end.reset(ends[1]);
+  }
+  UniqueFd read_end;
+  UniqueFd write_end;
+};
+
+}  // namespace podlease::support
+
+#endif  // PODLEASE_TESTS_UNIT_SUPPORT_H_
