@@ -5,7 +5,6 @@
 #include "command.h"
 #include "podlease/base/file.h"
 #include "podlease/config/net_conf.h"
-#include "podlease/pools/static_source.h"
 #include "table.h"
 
 namespace podlease::cmd {
@@ -17,8 +16,9 @@ int adopt(const Context& context, const AdoptOptions& options) {
   const std::string& network = conf.essentials.name;
   const std::filesystem::path& data_dir =
       context.data_dir.empty() ? conf.essentials.data_dir : context.data_dir;
+  const plugin::ConfiguredSource source = context.source(document, conf, data_dir);
   const std::vector<ipam::Found> found =
-      context.leases(data_dir).adopt(network, pools::StaticSource(conf).offer(), options.dry_run);
+      context.leases(data_dir).adopt(network, *source, options.dry_run);
   Json report = Json::array();
   Table table({"ADDRESS", "POD", "CONTAINER", "ADOPTED", "EVIDENCE"});
   constexpr std::size_t kIdShown = 13;

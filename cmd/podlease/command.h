@@ -9,8 +9,10 @@
 
 #include "podlease/base/clock.h"
 #include "podlease/base/log.h"
+#include "podlease/config/net_conf.h"
 #include "podlease/host/host.h"
 #include "podlease/ipam/leases.h"
+#include "podlease/plugin/source.h"
 #include "podlease/store/lease.h"
 #include "podlease/store/store.h"
 
@@ -37,6 +39,11 @@ struct Context {
   [[nodiscard]] std::vector<std::filesystem::path> data_dirs() const;
   [[nodiscard]] store::Store::Options store_options(const std::filesystem::path& folder) const;
   [[nodiscard]] ipam::Leases leases(const std::filesystem::path& folder) const;
+  // The source that a configuration means, which may ask the API but writes nothing down.
+  [[nodiscard]] plugin::ConfiguredSource source(const config::Document& document,
+                                                const config::NetConf& conf,
+                                                const std::filesystem::path& folder,
+                                                const std::string& pod = {}) const;
 };
 
 struct StoredLease {

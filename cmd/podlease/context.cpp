@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
 
 #include "command.h"
@@ -25,6 +26,22 @@ store::Store::Options Context::store_options(const std::filesystem::path& folder
 
 ipam::Leases Context::leases(const std::filesystem::path& folder) const {
   return {host, clock, log, places, folder, lock_timeout};
+}
+
+plugin::ConfiguredSource Context::source(const config::Document& document,
+                                         const config::NetConf& conf,
+                                         const std::filesystem::path& folder,
+                                         const std::string& pod) const {
+  const char* const node_name = std::getenv("NODE_NAME");
+  return {document,
+          conf,
+          {.host = &host,
+           .clock = &clock,
+           .log = &log,
+           .store = store_options(folder),
+           .node_name = node_name == nullptr ? "" : node_name,
+           .pod = pod,
+           .recording = false}};
 }
 
 std::vector<StoredLease> read_leases(const Context& context) {

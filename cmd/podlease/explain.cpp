@@ -9,7 +9,6 @@
 #include "podlease/cni/request.h"
 #include "podlease/config/net_conf.h"
 #include "podlease/plugin/plugin.h"
-#include "podlease/pools/static_source.h"
 
 namespace podlease::cmd {
 namespace {
@@ -41,6 +40,7 @@ Json describe(const pools::PoolRangeSet& set, const std::optional<ipam::Standing
   Json json;
   for (const pools::PoolRange& range : set.ranges) {
     json["ranges"].push_back({{"from", range.name},
+                              {"source", range.source},
                               {"range", range.range.to_string()},
                               {"subnet", range.subnet.to_string()},
                               {"gateway", range.gateway ? range.gateway->to_string() : "none"},
@@ -69,6 +69,70 @@ void print_set(const Json& set, std::size_t index) {
   }
 }
 
+// The source of a configuration, and what it knows now; asked anew where an ADD would.
+pools::Knowledge ask(const ipam::Leases& leases, pools::Source& source) {
+  pools::Knowledge knowledge = leases.consult(source);
+  if (knowledge.stale) {
+    source.refresh(true);
+    knowledge = leases.consult(source);
+  }
+  return knowledge;
+}
+
+void report_knowledge(const pools::Knowledge& knowledge, Json& report) {
+  for (const pools::Look& look : knowledge.looks) {
+    report["looks"].push_back({{"place", look.place},
+                               {"value", look.value},
+                               {"outcome", look.outcome},
+                               {"used", look.used}});
+  }
+  for (const std::string& warning : knowledge.warnings) {
+    report["warnings"].push_back(warning);
+  }
+  if (knowledge.offer() != nullptr) {
+    for (const pools::Landmark& landmark : knowledge.offer()->taken) {
+      report["taken"].push_back(
+          {{"address", landmark.address.to_string()}, {"what", landmark.what}});
+    }
+  }
+}
+
+void print_report(const Json& report) {
+  std::cout << "network " << report["network"].get<std::string>() << ", store "
+            << report["dataDir"].get<std::string>() << ", mode "
+            << report["mode"].get<std::string>() << ", cool-down "
+            << report["cooldown"].get<std::string>() << '\n';
+  for (const Json& look : report["looks"]) {
+    const std::string value = look["value"].get<std::string>();
+    std::cout << (look["used"].get<bool>() ? "* " : "  ") << look["place"].get<std::string>()
+              << ": " << (value.empty() ? "" : value + ", ") << look["outcome"].get<std::string>()
+              << '\n';
+  }
+  for (const Json& excluded : report["excluded"]) {
+    std::cout << "excluded: " << excluded.get<std::string>() << '\n';
+  }
+  for (const Json& taken : report["taken"]) {
+    std::cout << "taken: " << taken["address"].get<std::string>() << ", "
+              << taken["what"].get<std::string>() << '\n';
+  }
+  for (std::size_t index = 0; index < report["rangeSets"].size(); ++index) {
+    print_set(report["rangeSets"][index], index);
+  }
+  for (const Json& warning : report["warnings"]) {
+    std::cout << "warning: " << warning.get<std::string>() << '\n';
+  }
+  for (const Json& answer : report["answer"]) {
+    std::cout << "an ADD now gets " << answer["address"].get<std::string>() << ", gateway "
+              << answer["gateway"].get<std::string>() << ": " << answer["why"].get<std::string>()
+              << '\n';
+  }
+  if (report.contains("error")) {
+    std::cout << "an ADD now fails with code " << report["error"]["code"] << ": "
+              << report["error"]["msg"].get<std::string>() << "\n  "
+              << report["error"]["details"].get<std::string>() << '\n';
+  }
+}
+
 }  // namespace
 
 int explain(const Context& context, const ExplainOptions& options) {
@@ -76,22 +140,28 @@ int explain(const Context& context, const ExplainOptions& options) {
       config::Document::parse_file(read_all(STDIN_FILENO, kLargestInput));
   const cni::Args args = cni::parse_args(options.args);
   const config::NetConf conf = document.net_conf(args.ip);
-  const pools::StaticSource source(conf);
-  const pools::Offer offer = source.offer();
   const std::filesystem::path& data_dir = conf.essentials.data_dir;
   const ipam::Leases leases(context.host, context.clock, context.log, context.places, data_dir,
                             context.lock_timeout);
+  const plugin::ConfiguredSource source =
+      context.source(document, conf, data_dir,
+                     args.pod_name.empty() ? "" : args.pod_namespace + "/" + args.pod_name);
+  const pools::Knowledge knowledge = ask(leases, *source);
 
-  Json report{{"network", conf.essentials.name}, {"source", offer.source},
+  Json report{{"network", conf.essentials.name}, {"mode", config::to_string(conf.mode)},
               {"dataDir", data_dir.string()},    {"cooldown", format_duration(conf.cooldown)},
-              {"excluded", Json::array()},       {"rangeSets", Json::array()},
+              {"looks", Json::array()},          {"excluded", Json::array()},
+              {"taken", Json::array()},          {"rangeSets", Json::array()},
               {"warnings", conf.warnings},       {"answer", Json::array()}};
   for (const net::Range& range : conf.exclude.ranges()) {
     report["excluded"].push_back(range.to_string());
   }
-  for (const pools::PoolRangeSet& set : offer.sets) {
-    report["rangeSets"].push_back(
-        describe(set, leases.standing(conf.essentials.name, set, conf.cooldown)));
+  report_knowledge(knowledge, report);
+  if (knowledge.offer() != nullptr) {
+    for (const pools::PoolRangeSet& set : knowledge.offer()->sets) {
+      report["rangeSets"].push_back(
+          describe(set, leases.standing(conf.essentials.name, set, conf.cooldown)));
+    }
   }
   int status = kDone;
   try {
@@ -101,7 +171,7 @@ int explain(const Context& context, const ExplainOptions& options) {
                                .ifname = options.ifname,
                                .args = options.args};
     for (const ipam::Granted& granted :
-         leases.rehearse(plugin::add_request(request, args, conf), source)) {
+         leases.rehearse(plugin::add_request(request, args, conf), *source)) {
       report["answer"].push_back(
           {{"address", granted.lease.address.to_string()},
            {"gateway", granted.lease.gateway ? granted.lease.gateway->to_string() : "none"},
@@ -113,31 +183,10 @@ int explain(const Context& context, const ExplainOptions& options) {
                        {"details", error.details()}};
     status = kFailed;
   }
-
   if (context.json) {
     print(report);
-    return status;
-  }
-  std::cout << "network " << conf.essentials.name << ", store " << data_dir.string() << ", source "
-            << offer.source << ", cool-down " << format_duration(conf.cooldown) << '\n';
-  for (const Json& excluded : report["excluded"]) {
-    std::cout << "excluded: " << excluded.get<std::string>() << '\n';
-  }
-  for (std::size_t index = 0; index < report["rangeSets"].size(); ++index) {
-    print_set(report["rangeSets"][index], index);
-  }
-  for (const std::string& warning : conf.warnings) {
-    std::cout << "warning: " << warning << '\n';
-  }
-  for (const Json& answer : report["answer"]) {
-    std::cout << "an ADD now gets " << answer["address"].get<std::string>() << ", gateway "
-              << answer["gateway"].get<std::string>() << ": " << answer["why"].get<std::string>()
-              << '\n';
-  }
-  if (status != kDone) {
-    std::cout << "an ADD now fails with code " << report["error"]["code"] << ": "
-              << report["error"]["msg"].get<std::string>() << "\n  "
-              << report["error"]["details"].get<std::string>() << '\n';
+  } else {
+    print_report(report);
   }
   return status;
 }

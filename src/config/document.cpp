@@ -132,49 +132,124 @@ PrefixMode read_prefix(const Value& value) {
   throw value.error("is none of subnet, pool and host");
 }
 
-void check_mode(const Value& value) {
-  const std::optional<std::string> mode = value.string();
-  if (!mode || equals_ignoring_case(*mode, "static")) {
-    return;
+// Without a word it follows from whether ranges are given.
+Mode read_mode(const Value& value, bool ranges_given) {
+  const std::optional<std::string> text = value.string();
+  if (!text) {
+    return ranges_given ? Mode::kStatic : Mode::kKubernetes;
   }
-  constexpr std::array<std::string_view, 4> kPlanned{"kubernetes", "cluster-pool", "multi-pool",
-                                                     "crd"};
+  constexpr std::array<std::string_view, 2> kPlanned{"cluster-pool", "multi-pool"};
   if (std::any_of(kPlanned.begin(), kPlanned.end(),
-                  [&](std::string_view known) { return equals_ignoring_case(*mode, known); })) {
+                  [&](std::string_view known) { return equals_ignoring_case(*text, known); })) {
     throw Error(ErrorKind::kUnsupportedField,
-                value.path() + " " + in_quotes(*mode) + " is not in this version of podlease",
-                "this version leases from static ranges: give ipam.ranges");
+                value.path() + " " + in_quotes(*text) + " is not in this version of podlease",
+                "this version has the modes static, kubernetes and crd");
   }
-  throw value.error("is no mode podlease knows; this version has static");
+  for (const Mode mode : {Mode::kStatic, Mode::kKubernetes, Mode::kCrd}) {
+    if (!equals_ignoring_case(*text, to_string(mode))) {
+      continue;
+    }
+    if (mode != Mode::kStatic && ranges_given) {
+      throw value.error("takes its addresses from the cluster, and there are ranges beside it",
+                        "leave the ranges out, or set the mode to static; there a subnet "
+                        "\"usePodCidr\" is the node's CIDR");
+    }
+    return mode;
+  }
+  throw value.error("is none of static, kubernetes and crd");
 }
 
-// Reorders `sets` to the families asked for, and leaves the others out.
-std::vector<RangeSet> choose_families(const Value& value, std::vector<RangeSet> sets) {
-  if (!value.present()) {
-    return sets;
-  }
-  std::vector<RangeSet> chosen;
+std::vector<Family> read_families(const Value& value) {
+  std::vector<Family> families;
   for (const Value& element : value.list()) {
     const std::string text = to_lower(element.string().value_or(""));
     if (text != "ipv4" && text != "ipv6") {
       throw element.error("is neither ipv4 nor ipv6");
     }
     const Family family = text == "ipv4" ? Family::kIpv4 : Family::kIpv6;
-    if (std::any_of(chosen.begin(), chosen.end(),
-                    [&](const RangeSet& set) { return set.family() == family; })) {
+    if (std::find(families.begin(), families.end(), family) != families.end()) {
       throw element.error("is there twice");
     }
-    const std::size_t before = chosen.size();
-    std::copy_if(sets.begin(), sets.end(), std::back_inserter(chosen),
-                 [&](const RangeSet& set) { return set.family() == family; });
-    if (chosen.size() == before) {
-      throw element.error("has no range");
-    }
+    families.push_back(family);
   }
-  if (chosen.empty()) {
+  if (value.present() && families.empty()) {
     throw value.error("names no family");
   }
+  return families;
+}
+
+// Reorders `sets` to the families asked for, and leaves the others out. `value` is where they are
+// asked for.
+std::vector<RangeSet> choose_families(const Value& value, const std::vector<Family>& families,
+                                      std::vector<RangeSet> sets) {
+  if (families.empty()) {
+    return sets;
+  }
+  std::vector<RangeSet> chosen;
+  for (std::size_t i = 0; i < families.size(); ++i) {
+    const std::size_t before = chosen.size();
+    std::copy_if(sets.begin(), sets.end(), std::back_inserter(chosen),
+                 [&](const RangeSet& set) { return set.family() == families[i]; });
+    if (chosen.size() == before) {
+      throw value.list()[i].error("has no range");
+    }
+  }
   return chosen;
+}
+
+KubernetesConf read_kubernetes(const Value& value) {
+  KubernetesConf conf{.kubeconfig = read_absolute_path(value.member("kubeconfig"))};
+  const Value node_name = value.member("nodeName");
+  conf.node_name = node_name.string().value_or("");
+  // What a name of a Kubernetes object may hold; anything else would change the request.
+  if (std::any_of(conf.node_name.begin(), conf.node_name.end(), [](char c) {
+        return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.';
+      })) {
+    throw node_name.error("is no name of a Node",
+                          "it holds small letters, digits, '-' and '.': kubectl get nodes");
+  }
+  const Value timeout = value.member("timeout");
+  conf.timeout = read_duration(timeout, conf.timeout);
+  if (conf.timeout == Milliseconds(0)) {
+    throw timeout.error("leaves no time to ask the API");
+  }
+  conf.refresh = read_duration(value.member("refresh"), conf.refresh);
+  const Value sources = value.member("sources");
+  if (!sources.present()) {
+    return conf;
+  }
+  conf.sources.clear();
+  for (const Value& element : sources.list()) {
+    const std::string text = element.string().value_or("");
+    const auto before = conf.sources.size();
+    for (const CidrSource source :
+         {CidrSource::kSpec, CidrSource::kAnnotation, CidrSource::kCiliumNode}) {
+      if (!equals_ignoring_case(text, to_string(source))) {
+        continue;
+      }
+      if (std::find(conf.sources.begin(), conf.sources.end(), source) != conf.sources.end()) {
+        throw element.error("is there twice");
+      }
+      conf.sources.push_back(source);
+    }
+    if (conf.sources.size() == before) {
+      throw element.error("is none of spec, annotation and ciliumnode");
+    }
+  }
+  if (conf.sources.empty()) {
+    throw sources.error("names no source");
+  }
+  return conf;
+}
+
+// Of an `ipam` without a subnet; "none" is no address.
+std::optional<Address> read_lone_gateway(const Value& ipam) {
+  const Value gateway = ipam.member("gateway");
+  const std::string text = gateway.string().value_or("");
+  if (ipam.member("subnet").present() || text.empty() || equals_ignoring_case(text, "none")) {
+    return std::nullopt;
+  }
+  return read_address(gateway, text);
 }
 
 // The IPv4 prefix that an IPv4 prefix in IPv6 spelling means.
@@ -399,6 +474,30 @@ std::string read_network_name(const Value& value) {
 
 }  // namespace
 
+std::string_view to_string(Mode mode) {
+  switch (mode) {
+    case Mode::kStatic:
+      return "static";
+    case Mode::kKubernetes:
+      return "kubernetes";
+    case Mode::kCrd:
+      return "crd";
+  }
+  return "";
+}
+
+std::string_view to_string(CidrSource source) {
+  switch (source) {
+    case CidrSource::kSpec:
+      return "spec";
+    case CidrSource::kAnnotation:
+      return "annotation";
+    case CidrSource::kCiliumNode:
+      return "ciliumnode";
+  }
+  return "";
+}
+
 struct Document::Impl {
   Json json;
 
@@ -502,14 +601,19 @@ NetConf Document::net_conf(std::string_view args_ip) const {
   NetConf conf{.essentials = essentials()};
   judge_all_keys(ipam, conf.warnings);
   static_cast<void>(ipam.member("type").string());  // that it is one
-  check_mode(ipam.member("mode"));
-  const PrefixMode prefix = read_prefix(ipam.member("prefix"));
-  conf.range_sets = choose_families(
-      ipam.member("families"),
-      read_range_sets(ipam, root.member("runtimeConfig").member("ipRanges"), prefix));
-  check_old_version(conf.essentials.cni_version, conf.range_sets);
-  check_main_plugin(root, conf.range_sets, conf.warnings);
-  warn_of_gateways(conf.range_sets, conf.warnings);
+  const Value runtime_ranges = root.member("runtimeConfig").member("ipRanges");
+  conf.mode = read_mode(ipam.member("mode"), has_ranges(ipam, runtime_ranges));
+  conf.families = read_families(ipam.member("families"));
+  conf.gateway = read_lone_gateway(ipam);
+  conf.kubernetes = read_kubernetes(ipam.member("kubernetes"));
+  conf.pool = ipam.member("pool").string().value_or(conf.pool);
+  static_cast<void>(read_prefix(ipam.member("prefix")));  // that it is one
+  if (conf.mode == Mode::kStatic) {
+    conf.node_families = node_families_of(ipam, runtime_ranges);
+  }
+  if (conf.mode == Mode::kStatic && !conf.needs_node()) {
+    resolve(conf, {});
+  }
   conf.exclude = read_exclude(ipam.member("exclude"));
   conf.cooldown = read_duration(ipam.member("cooldown"), conf.cooldown);
   conf.routes = read_routes(ipam.member("routes"));
@@ -518,6 +622,20 @@ NetConf Document::net_conf(std::string_view args_ip) const {
       ipam.member("statusFailsWhenExhausted").boolean().value_or(false);
   conf.requested = read_all_requested(root, args_ip);
   return conf;
+}
+
+void Document::resolve(NetConf& conf, const std::vector<NodeCidr>& cidrs) const {
+  const Value root = impl_->root();
+  const Value ipam = root.member("ipam");
+  const PrefixMode prefix = read_prefix(ipam.member("prefix"));
+  conf.range_sets = choose_families(
+      ipam.member("families"), conf.families,
+      conf.mode == Mode::kKubernetes
+          ? ranges_of_node(ipam, cidrs, prefix)
+          : read_range_sets(ipam, root.member("runtimeConfig").member("ipRanges"), prefix, cidrs));
+  check_old_version(conf.essentials.cni_version, conf.range_sets);
+  check_main_plugin(root, conf.range_sets, conf.warnings);
+  warn_of_gateways(conf.range_sets, conf.warnings);
 }
 
 std::optional<std::vector<net::Address>> Document::previous_addresses() const {

@@ -21,8 +21,24 @@ std::optional<Address> read_optional_address(const Value& value) {
   return read_address(value, text);
 }
 
-Prefix read_subnet(const Value& value) {
-  const std::optional<Prefix> subnet = Prefix::parse(value.string().value_or(""));
+// What is common to all ranges of a configuration.
+struct Surroundings {
+  PrefixMode prefix;
+  bool gateway_none;
+  const std::vector<NodeCidr>* node_cidrs;
+};
+
+Prefix read_subnet(const Value& value, const Surroundings& around) {
+  const std::string text = value.string().value_or("");
+  if (const std::optional<net::Family> family = node_cidr_word(text)) {
+    for (const NodeCidr& node : *around.node_cidrs) {
+      if (node.cidr.family() == *family) {
+        return node.cidr;
+      }
+    }
+    throw value.error("cannot be told: this node has no CIDR of that family");
+  }
+  const std::optional<Prefix> subnet = Prefix::parse(text);
   if (!subnet) {
     throw value.error("is not a subnet, such as 10.1.0.0/16");
   }
@@ -41,6 +57,10 @@ struct GatewayChoice {
   bool given = false;
 };
 
+GatewayChoice default_gateway(const Prefix& subnet, bool none) {
+  return none ? GatewayChoice{} : GatewayChoice{.address = subnet.first().next()};
+}
+
 GatewayChoice read_gateway(const Value& value, const Prefix& subnet, bool default_none) {
   const std::string text = value.string().value_or("");
   if (equals_ignoring_case(text, "none")) {
@@ -53,10 +73,7 @@ GatewayChoice read_gateway(const Value& value, const Prefix& subnet, bool defaul
     }
     return {.address = gateway, .given = true};
   }
-  if (default_none) {
-    return {};
-  }
-  return {.address = subnet.first().next()};
+  return default_gateway(subnet, default_none);
 }
 
 // What is leased by default: neither the network address nor, for IPv4, the broadcast address,
@@ -69,18 +86,23 @@ Range default_bounds(const Prefix& subnet, bool every_address) {
   return *Range::make(*subnet.first().next(), last.is_v4() ? *last.previous() : last);
 }
 
-AddressRange read_range(const Value& value, PrefixMode prefix, bool gateway_none) {
+bool is_tiny(const Prefix& subnet) {
+  return subnet.length() > net::bit_width(subnet.family()) - 2;
+}
+
+AddressRange read_range(const Value& value, const Surroundings& around) {
   const Value subnet_value = value.member("subnet");
   if (!subnet_value.present()) {
     throw subnet_value.error("is missing");
   }
-  const Prefix subnet = read_subnet(subnet_value);
+  const Prefix subnet = read_subnet(subnet_value, around);
 
   const std::optional<Address> start = read_optional_address(value.member("rangeStart"));
   const std::optional<Address> end = read_optional_address(value.member("rangeEnd"));
-  const bool tiny = subnet.length() > net::bit_width(subnet.family()) - 2;
-  const bool every_address = prefix == PrefixMode::kHost;
-  if (tiny && !every_address && !(start && end)) {
+  const bool tiny = is_tiny(subnet);
+  const bool every_address = around.prefix == PrefixMode::kHost;
+  const bool of_node = node_cidr_word(subnet_value.string().value_or("")).has_value();
+  if (tiny && !every_address && !of_node && !(start && end)) {
     throw subnet_value.error(
         "is too small to allocate from",
         "give rangeStart and rangeEnd, or \"prefix\": \"host\", to use every address of it");
@@ -103,7 +125,7 @@ AddressRange read_range(const Value& value, PrefixMode prefix, bool gateway_none
   }
 
   const GatewayChoice gateway =
-      read_gateway(value.member("gateway"), subnet, gateway_none || every_address || tiny);
+      read_gateway(value.member("gateway"), subnet, around.gateway_none || every_address || tiny);
   return {.path = value.path(),
           .subnet = subnet,
           .range = *range,
@@ -112,13 +134,13 @@ AddressRange read_range(const Value& value, PrefixMode prefix, bool gateway_none
           .answer_length = every_address ? net::bit_width(subnet.family()) : subnet.length()};
 }
 
-RangeSet read_range_set(const Value& value, PrefixMode prefix, bool gateway_none) {
+RangeSet read_range_set(const Value& value, const Surroundings& around) {
   RangeSet set;
   for (const Value& element : value.list()) {
     if (!element.present()) {
       throw element.error("is null");
     }
-    AddressRange range = read_range(element, prefix, gateway_none);
+    AddressRange range = read_range(element, around);
     if (!set.ranges.empty() && range.subnet.family() != set.family()) {
       throw element.member("subnet").error(
           "is not of the family of " + set.ranges.front().path + ": a range set has one family",
@@ -171,12 +193,73 @@ net::Address read_address(const Value& value, std::string_view text) {
   return address->unmapped();
 }
 
+std::optional<net::Family> node_cidr_word(std::string_view text) {
+  if (equals_ignoring_case(text, "usePodCidr")) {
+    return net::Family::kIpv4;
+  }
+  if (equals_ignoring_case(text, "usePodCidrIPv6")) {
+    return net::Family::kIpv6;
+  }
+  return std::nullopt;
+}
+
+std::vector<net::Family> node_families_of(const Value& ipam, const Value& runtime_ranges) {
+  std::vector<net::Family> families;
+  const auto look_at = [&](const Value& range) {
+    const std::optional<net::Family> family =
+        node_cidr_word(range.member("subnet").string().value_or(""));
+    if (family && std::find(families.begin(), families.end(), *family) == families.end()) {
+      families.push_back(*family);
+    }
+  };
+  look_at(ipam);
+  for (const Value& list : {runtime_ranges, ipam.member("ranges")}) {
+    for (const Value& set : list.list()) {
+      for (const Value& range : set.list()) {
+        look_at(range);
+      }
+    }
+  }
+  return families;
+}
+
+bool has_ranges(const Value& ipam, const Value& runtime_ranges) {
+  return ipam.member("subnet").present() || !ipam.member("ranges").list().empty() ||
+         !runtime_ranges.list().empty();
+}
+
+std::vector<RangeSet> ranges_of_node(const Value& ipam, const std::vector<NodeCidr>& cidrs,
+                                     PrefixMode prefix) {
+  const Value gateway_value = ipam.member("gateway");
+  const bool every_address = prefix == PrefixMode::kHost;
+  std::vector<RangeSet> sets;
+  for (const NodeCidr& node : cidrs) {
+    const Prefix& subnet = node.cidr;
+    const bool default_none = every_address || is_tiny(subnet);
+    // An address is the gateway of its own family; the other keeps its default.
+    const std::optional<Address> given = Address::parse(gateway_value.string().value_or(""));
+    const GatewayChoice gateway = given && given->family() != subnet.family()
+                                      ? default_gateway(subnet, default_none)
+                                      : read_gateway(gateway_value, subnet, default_none);
+    sets.push_back({.ranges = {{.path = node.origin,
+                                .subnet = subnet,
+                                .range = default_bounds(subnet, default_none),
+                                .gateway = gateway.address,
+                                .gateway_given = gateway.given,
+                                .answer_length = every_address ? net::bit_width(subnet.family())
+                                                               : subnet.length()}}});
+  }
+  return sets;
+}
+
 std::vector<RangeSet> read_range_sets(const Value& ipam, const Value& runtime_ranges,
-                                      PrefixMode prefix) {
+                                      PrefixMode prefix, const std::vector<NodeCidr>& node_cidrs) {
   // As a default for all ranges, only "none" makes sense here; an address belongs to the one range
   // beside it.
   const Value gateway = ipam.member("gateway");
   const bool gateway_none = equals_ignoring_case(gateway.string().value_or(""), "none");
+  const Surroundings around{
+      .prefix = prefix, .gateway_none = gateway_none, .node_cidrs = &node_cidrs};
 
   std::vector<RangeSet> sets;
   // Runtimes repeat in runtimeConfig what the configuration already says; within one source it is a
@@ -194,13 +277,13 @@ std::vector<RangeSet> read_range_sets(const Value& ipam, const Value& runtime_ra
   const auto read_list = [&](const Value& list) {
     std::vector<RangeSet> source;
     for (const Value& set : list.list()) {
-      source.push_back(read_range_set(set, prefix, gateway_none));
+      source.push_back(read_range_set(set, around));
     }
     return source;
   };
   add_source(read_list(runtime_ranges));
   if (ipam.member("subnet").present()) {
-    add_source({RangeSet{.ranges = {read_range(ipam, prefix, gateway_none)}}});
+    add_source({RangeSet{.ranges = {read_range(ipam, around)}}});
   } else {
     // Nothing to bound, but what is no address is a mistake all the same.
     static_cast<void>(read_optional_address(ipam.member("rangeStart")));

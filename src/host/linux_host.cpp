@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -146,6 +147,27 @@ std::string LinuxHost::boot_id() const {
     throw Error(ErrorKind::kIo, std::string(kPath) + " does not exist: is /proc mounted?");
   }
   return std::string(trimmed(*text));
+}
+
+Names LinuxHost::names() const {
+  const auto first_of = [](std::initializer_list<const char*> paths) {
+    constexpr std::size_t kLongest = 4096;
+    for (const char* const path : paths) {
+      try {
+        const std::optional<std::string> text = read_file(path, kLongest);
+        if (text && !trimmed(*text).empty()) {
+          return std::string(trimmed(*text));
+        }
+      } catch (const Error&) {
+        // As good as absent.
+      }
+    }
+    return std::string();
+  };
+  utsname uname_of_host{};
+  return {.host_name = uname(&uname_of_host) == 0 ? uname_of_host.nodename : "",
+          .machine_id = first_of({"/etc/machine-id", "/var/lib/dbus/machine-id"}),
+          .system_uuid = first_of({"/sys/class/dmi/id/product_uuid"})};
 }
 
 NetnsSight LinuxHost::look_at(const std::filesystem::path& netns) const {

@@ -1,55 +1,62 @@
 #include "guard.h"
 
+#include <algorithm>
+
 #include "podlease/base/error.h"
 
 namespace podlease::ipam {
 namespace {
 
-struct Claim {
-  net::Address address;
-  const char* what;
-};
-
-void check(const pools::PoolRange& range, const host::Uplink& uplink, net::IntervalSet& held_back) {
-  std::vector<Claim> claims{
-      {.address = uplink.address.address(), .what = "this node's own address"}};
+// What nobody else may have of a family: the node's own, and what the offer knows of.
+std::vector<pools::Landmark> landmarks_of(const host::Uplink& uplink) {
+  std::vector<pools::Landmark> landmarks{
+      {.address = uplink.address.address(),
+       .what = "this node's own address on " + uplink.interface}};
   if (uplink.gateway) {
-    claims.push_back({.address = *uplink.gateway, .what = "this node's default gateway"});
+    landmarks.push_back(
+        {.address = *uplink.gateway, .what = "this node's default gateway on " + uplink.interface});
   }
-  for (const Claim& claim : claims) {
-    if (!range.usable.contains(claim.address)) {
-      continue;
-    }
-    if (!uplink.address.contains(range.subnet.range())) {
-      throw Error(
-          ErrorKind::kConfig,
-          range.name + " " + range.range.to_string() + " contains " + claim.what + " " +
-              claim.address.to_string() + " on " + uplink.interface,
-          "pods there would cut the node off: use another subnet, or rangeStart, rangeEnd and "
-          "exclude to leave it out");
-    }
-    held_back.insert(net::Range::single(claim.address));
-  }
+  return landmarks;
 }
 
 }  // namespace
 
-Guard::Guard(const host::Host& host, const pools::Offer& offer) : host_(&host) {
+Guard::Guard(const host::Host& host, const std::vector<net::Family>& families) : host_(&host) {
   for (const net::Family family : {net::Family::kIpv4, net::Family::kIpv6}) {
-    std::optional<host::Uplink> uplink;
-    bool asked = false;
-    for (const pools::PoolRangeSet& set : offer.sets) {
-      if (set.family() != family) {
-        continue;
-      }
-      if (!asked) {
-        uplink = host.uplink(family);
-        asked = true;
-      }
-      for (const pools::PoolRange& range : set.ranges) {
-        if (uplink) {
-          check(range, *uplink, held_back_);
+    if (std::find(families.begin(), families.end(), family) == families.end()) {
+      continue;
+    }
+    if (const std::optional<host::Uplink> uplink = host.uplink(family)) {
+      uplinks_.push_back(*uplink);
+    }
+  }
+}
+
+void Guard::admit(const pools::Offer& offer) {
+  std::vector<pools::Landmark> landmarks = offer.beyond;
+  for (const host::Uplink& uplink : uplinks_) {
+    const std::vector<pools::Landmark> own = landmarks_of(uplink);
+    landmarks.insert(landmarks.end(), own.begin(), own.end());
+  }
+  const auto is_flat = [&](const pools::PoolRange& range) {
+    return std::any_of(uplinks_.begin(), uplinks_.end(), [&](const host::Uplink& uplink) {
+      return uplink.address.contains(range.subnet.range());
+    });
+  };
+  for (const pools::PoolRangeSet& set : offer.sets) {
+    for (const pools::PoolRange& range : set.ranges) {
+      for (const pools::Landmark& landmark : landmarks) {
+        if (!range.usable.contains(landmark.address)) {
+          continue;
         }
+        if (!is_flat(range)) {
+          throw Error(ErrorKind::kConfig,
+                      range.name + " " + range.range.to_string() + " contains " +
+                          landmark.address.to_string() + ", " + landmark.what,
+                      "pods there would cut the node off: use another subnet, or rangeStart, "
+                      "rangeEnd and exclude to leave it out");
+        }
+        held_back_.insert(net::Range::single(landmark.address));
       }
     }
   }
@@ -57,7 +64,7 @@ Guard::Guard(const host::Host& host, const pools::Offer& offer) : host_(&host) {
 
 std::optional<std::string> Guard::holder_of(net::Address address) const {
   if (held_back_.contains(address)) {
-    return "this node or its default gateway";
+    return "this node, its default gateway or the API server";
   }
   const std::optional<host::AddressHolder> holder = host_->holder_of(address);
   if (!holder) {

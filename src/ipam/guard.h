@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "podlease/host/host.h"
 #include "podlease/net/address.h"
@@ -14,10 +15,13 @@ namespace podlease::ipam {
 // Keeps addresses that this machine needs for itself from being leased.
 class Guard {
  public:
-  // Throws kConfig if the node's own address or its default gateway is usable in a range. On a flat
-  // network, where pods live in the very subnet of the node's uplink, that is how it should be:
-  // then only those two addresses are held back.
-  Guard(const host::Host& host, const pools::Offer& offer);
+  // Asks the machine for its uplinks of these families.
+  Guard(const host::Host& host, const std::vector<net::Family>& families);
+
+  // Throws kConfig if the node's own address, its default gateway or one that the offer calls
+  // beyond it is usable in a range. On a flat network, where pods live in the very subnet of the
+  // node's uplink, that is how it should be: then only those addresses are held back.
+  void admit(const pools::Offer& offer);
 
   // Addresses that are the machine's whatever the routing tables say.
   [[nodiscard]] const net::IntervalSet& held_back() const { return held_back_; }
@@ -26,6 +30,7 @@ class Guard {
 
  private:
   const host::Host* host_;
+  std::vector<host::Uplink> uplinks_;
   net::IntervalSet held_back_;
 };
 

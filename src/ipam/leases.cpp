@@ -63,20 +63,23 @@ struct Session {
   Store store;
   Transaction transaction;
   Network network;
-  bool shared = false;       // with host-local, until this call at least
-  std::vector<Found> found;  // on the first use of the network
+  pools::Offer offer;
+  std::optional<Error> obstacle;  // then the offer is empty: nothing can be leased
+  bool shared = false;            // with host-local, until this call at least
+  std::vector<Found> found;       // on the first use of the network
 };
 
 struct Opening {
   const host::Host* host;
   const Places* places;
   HostLocal* host_local;
-  const pools::Offer* offer;
+  pools::Source* source;
   const Moment* now;
   const Log* log;
   Milliseconds lock_timeout;
   std::optional<AttachmentKey> caller;  // of an ADD
   std::string netns;
+  bool may_ask = true;  // whoever the source asks, where it does not know enough
 };
 
 // `open` gives the store. Mostly one look tells that the network is known and the folders hold
@@ -85,9 +88,25 @@ struct Opening {
 Session open_session(const std::string& network_name, const Opening& opening,
                      const std::function<Store()>& open) {
   std::optional<Inventory> inventory;
-  {
+  std::optional<pools::Offer> offer;
+  std::optional<Error> obstacle;
+  for (bool refreshed = false; !offer; refreshed = true) {
     Store store = open();
     Transaction transaction = store.begin();
+    pools::Knowledge knowledge = opening.source->consult(transaction, *opening.now);
+    if (knowledge.stale && opening.may_ask && !refreshed) {
+      const bool urgent = knowledge.offer() == nullptr;
+      { const Transaction ended = std::move(transaction); }
+      { const Store closed = std::move(store); }
+      opening.source->refresh(urgent);
+      continue;
+    }
+    if (const auto* const error = std::get_if<Error>(&knowledge.answer)) {
+      obstacle = *error;  // but what is leased already stays so
+      offer.emplace();
+    } else {
+      offer = std::get<pools::Offer>(std::move(knowledge.answer));
+    }
     std::optional<Network> network = transaction.find_network(network_name);
     if (network) {
       opening.host_local->watch_exported(transaction, *network);
@@ -96,7 +115,9 @@ Session open_session(const std::string& network_name, const Opening& opening,
       return {.host_local_locks = {},
               .store = std::move(store),
               .transaction = std::move(transaction),
-              .network = *std::move(network)};
+              .network = *std::move(network),
+              .offer = *std::move(offer),
+              .obstacle = obstacle};
     }
     if (!network) {
       inventory.emplace(*opening.host, opening.places->cni_cache, network_name, opening.caller,
@@ -115,31 +136,36 @@ Session open_session(const std::string& network_name, const Opening& opening,
   }
   std::vector<Found> found;
   if (first_use && inventory) {
-    found =
-        opening.host_local->adopt(transaction, network, *opening.offer, *opening.now, *inventory);
-    for (Found& other :
-         adopt_others(transaction, network, *opening.offer, *opening.now, *inventory)) {
+    found = opening.host_local->adopt(transaction, network, *offer, *opening.now, *inventory);
+    for (Found& other : adopt_others(transaction, network, *offer, *opening.now, *inventory)) {
       found.push_back(std::move(other));
     }
   } else {
-    opening.host_local->follow(transaction, network, *opening.offer, *opening.now, *opening.log);
+    opening.host_local->follow(transaction, network, *offer, *opening.now, *opening.log);
   }
   return {.host_local_locks = std::move(locks),
           .store = std::move(store),
           .transaction = std::move(transaction),
           .network = std::move(network),
+          .offer = *std::move(offer),
+          .obstacle = obstacle,
           .shared = shared,
           .found = std::move(found)};
+}
+
+void refuse_if_unknown(const Session& session) {
+  if (session.obstacle) {
+    throw Error(*session.obstacle);
+  }
 }
 
 // One ADD inside its transaction.
 class Addition {
  public:
-  Addition(const AddRequest& request, const pools::Offer& offer, const host::Host& host,
-           const Guard& guard, Session& session, const store::Presence& presence, const Moment& now,
-           const Log& log)
+  Addition(const AddRequest& request, const host::Host& host, const Guard& guard, Session& session,
+           const store::Presence& presence, const Moment& now, const Log& log)
       : request_(&request),
-        offer_(&offer),
+        offer_(&session.offer),
         host_(&host),
         guard_(&guard),
         session_(&session),
@@ -325,7 +351,7 @@ class Addition {
       }
     }
     if (!range.usable.contains(requested.address)) {
-      throw Error(ErrorKind::kConfig, what + " is excluded by ipam.exclude");
+      throw Error(ErrorKind::kConfig, what + " " + offer_->why_not_usable(requested.address));
     }
     if (const std::optional<Lease> lease =
             session_->transaction.lease_at(session_->network, requested.address)) {
@@ -370,7 +396,7 @@ class Addition {
             .pod = request_->pod,
             .presence = *presence_,
             .created = now_->at.wall,
-            .source = offer_->source};
+            .source = choice.range->source};
   }
 
   [[nodiscard]] Error exhausted(std::size_t index) {
@@ -514,7 +540,7 @@ Moment Leases::moment() const {
   return {.at = clock_->now(), .boot_id = host_->boot_id()};
 }
 
-std::vector<Granted> Leases::add(const AddRequest& request, const pools::Source& source,
+std::vector<Granted> Leases::add(const AddRequest& request, pools::Source& source,
                                  const std::function<bool()>& still_wanted) const {
   try {
     return try_add(request, source, still_wanted);
@@ -526,10 +552,9 @@ std::vector<Granted> Leases::add(const AddRequest& request, const pools::Source&
   return try_add(request, source, still_wanted);
 }
 
-std::vector<Granted> Leases::try_add(const AddRequest& request, const pools::Source& source,
+std::vector<Granted> Leases::try_add(const AddRequest& request, pools::Source& source,
                                      const std::function<bool()>& still_wanted) const {
-  const pools::Offer offer = source.offer();
-  const Guard guard(*host_, offer);
+  Guard guard(*host_, source.families());  // before the lock
   const store::Presence presence = presence_of(*host_, request.netns);
   HostLocal host_local(request.key.network, places_, data_dir_);
   for (bool waited = false;; waited = true) {
@@ -538,7 +563,7 @@ std::vector<Granted> Leases::try_add(const AddRequest& request, const pools::Sou
                                    {.host = host_,
                                     .places = &places_,
                                     .host_local = &host_local,
-                                    .offer = &offer,
+                                    .source = &source,
                                     .now = &before,
                                     .log = log_,
                                     .lock_timeout = lock_timeout_,
@@ -547,10 +572,12 @@ std::vector<Granted> Leases::try_add(const AddRequest& request, const pools::Sou
                                    [&] { return Store::open(options(data_dir_)); });
     const Moment now{.at = clock_->now(),
                      .boot_id = presence.boot_id};  // after the wait for the lock
-    Addition addition(request, offer, *host_, guard, session, presence, now, *log_);
+    Addition addition(request, *host_, guard, session, presence, now, *log_);
 
     std::vector<Granted> granted = addition.held();
     if (granted.empty()) {
+      refuse_if_unknown(session);
+      guard.admit(session.offer);
       std::variant<std::vector<Granted>, NotYet> chosen;
       try {
         chosen = addition.choose();
@@ -594,10 +621,8 @@ std::vector<Granted> Leases::try_add(const AddRequest& request, const pools::Sou
   }
 }
 
-std::vector<Granted> Leases::rehearse(const AddRequest& request,
-                                      const pools::Source& source) const {
-  const pools::Offer offer = source.offer();
-  const Guard guard(*host_, offer);
+std::vector<Granted> Leases::rehearse(const AddRequest& request, pools::Source& source) const {
+  Guard guard(*host_, source.families());
   const store::Presence presence = presence_of(*host_, request.netns);
   HostLocal host_local(request.key.network, places_, data_dir_);
   const Moment now = moment();
@@ -606,18 +631,20 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request,
                                  {.host = host_,
                                   .places = &places_,
                                   .host_local = &host_local,
-                                  .offer = &offer,
+                                  .source = &source,
                                   .now = &now,
                                   .log = &silent,
                                   .lock_timeout = lock_timeout_,
                                   .caller = request.key,
                                   .netns = request.netns},
                                  [&] { return existing_or_empty(); });
-  Addition addition(request, offer, *host_, guard, session, presence, now, silent);
+  Addition addition(request, *host_, guard, session, presence, now, silent);
   std::vector<Granted> granted = addition.held();
   if (!granted.empty()) {
     return granted;
   }
+  refuse_if_unknown(session);
+  guard.admit(session.offer);
   std::variant<std::vector<Granted>, NotYet> chosen = addition.choose();
   if (std::holds_alternative<NotYet>(chosen)) {
     throw Error(ErrorKind::kBusy,
@@ -626,6 +653,12 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request,
                     "would wait for it");
   }
   return std::get<std::vector<Granted>>(std::move(chosen));
+}
+
+pools::Knowledge Leases::consult(const pools::Source& source) const {
+  Store store = existing_or_empty();
+  Transaction transaction = store.begin();
+  return source.consult(transaction, moment());
 }
 
 std::vector<Lease> Leases::release(const AttachmentKey& key, const std::string& netns) const {
@@ -794,10 +827,10 @@ std::vector<Lease> Leases::held_by(const AttachmentKey& key, const std::string& 
   return held.empty() ? transaction.leases_of(*network, id_by_netns(netns), key.ifname) : held;
 }
 
-std::vector<Found> Leases::adopt(const std::string& network, const pools::Offer& offer,
+std::vector<Found> Leases::adopt(const std::string& network, pools::Source& source,
                                  bool dry_run) const {
   HostLocal host_local(network, places_, data_dir_);
-  if (!dry_run && !host_local.present() && adopt(network, offer, true).empty()) {
+  if (!dry_run && !host_local.present() && adopt(network, source, true).empty()) {
     return {};  // no store is made for nothing
   }
   const Moment now = moment();
@@ -807,12 +840,13 @@ std::vector<Found> Leases::adopt(const std::string& network, const pools::Offer&
                    {.host = host_,
                     .places = &places_,
                     .host_local = &host_local,
-                    .offer = &offer,
+                    .source = &source,
                     .now = &now,
                     .log = dry_run ? &silent : log_,
                     .lock_timeout = lock_timeout_,
                     .caller = std::nullopt,
-                    .netns = {}},
+                    .netns = {},
+                    .may_ask = false},
                    [&] { return dry_run ? existing_or_empty() : Store::open(options(data_dir_)); });
   if (!dry_run) {
     session.transaction.commit();

@@ -7,7 +7,7 @@
 #include "podlease/base/error.h"
 #include "podlease/base/file.h"
 #include "podlease/cni/answer.h"
-#include "podlease/pools/static_source.h"
+#include "podlease/plugin/source.h"
 #include "resolv_conf.h"
 
 namespace podlease::plugin {
@@ -22,10 +22,45 @@ bool has_reader(int fd) {
   return poll(&poll_fd, 1, 0) < 0 || (poll_fd.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0;
 }
 
+// `pod`: whom an address may be kept for, NAMESPACE/NAME.
+ConfiguredSource source_of(const Call& call, const config::NetConf& conf,
+                           const std::string& pod = {}) {
+  return {*call.document,
+          conf,
+          {.host = call.world->host,
+           .clock = call.world->clock,
+           .log = call.log,
+           .store = {.folder = call.essentials->data_dir,
+                     .registry = call.world->places.registry,
+                     .lock_timeout = call.essentials->lock_timeout},
+           .node_name = call.world->getenv("NODE_NAME").value_or(""),
+           .pod = pod}};
+}
+
 AttachmentKey key_of(const Call& call) {
   return {.network = call.essentials->name,
           .container_id = call.request->container_id,
           .ifname = call.request->ifname};
+}
+
+// Where it is not known what may be leased, only an ADD can learn it: then nothing is exhausted.
+void refuse_if_exhausted(const ipam::Leases& leases, const config::NetConf& conf,
+                         const pools::Source& source) {
+  const pools::Knowledge knowledge = leases.consult(source);
+  if (knowledge.offer() == nullptr) {
+    return;
+  }
+  for (const pools::PoolRangeSet& set : knowledge.offer()->sets) {
+    const std::optional<ipam::Standing> standing =
+        leases.standing(conf.essentials.name, set, conf.cooldown);
+    if (standing && standing->untouched + standing->freed + standing->reclaimable == 0) {
+      throw Error(ErrorKind::kUnavailable,
+                  "network " + conf.essentials.name +
+                      ": no IP addresses available in range set: " + set.to_string(),
+                  std::to_string(standing->leased) + " leased: podlease list --network " +
+                      conf.essentials.name);
+    }
+  }
 }
 
 }  // namespace
@@ -48,7 +83,8 @@ ipam::AddRequest add_request(const cni::Request& request, const cni::Args& args,
 void add(const Call& call) {
   const cni::Args args = cni::parse_args(call.request->args);
   const config::NetConf conf = call.document->net_conf(args.ip);
-  const pools::StaticSource source(conf);
+  const ConfiguredSource source =
+      source_of(call, conf, args.pod_name.empty() ? "" : args.pod_namespace + "/" + args.pod_name);
   const ipam::AddRequest request = add_request(*call.request, args, conf);
   const host::Host& host = *call.world->host;
   cni::Result result{.routes = conf.routes};
@@ -65,7 +101,7 @@ void add(const Call& call) {
   };
 
   const ipam::Leases leases = call.leases();
-  const std::vector<ipam::Granted> granted = leases.add(request, source, still_wanted);
+  const std::vector<ipam::Granted> granted = leases.add(request, *source, still_wanted);
   for (const ipam::Granted& grant : granted) {
     result.ips.push_back({.address = grant.lease.address, .gateway = grant.lease.gateway});
   }
@@ -89,7 +125,7 @@ void check(const Call& call) {
   std::vector<store::Lease> held = leases.held_by(key, call.request->netns);
   if (held.empty()) {
     const config::NetConf conf = call.document->net_conf("");
-    leases.adopt(key.network, pools::StaticSource(conf).offer());
+    leases.adopt(key.network, *source_of(call, conf));
     held = leases.held_by(key, call.request->netns);
   }
   if (held.empty()) {
@@ -128,23 +164,13 @@ void status(const Call& call) {
   }
   const ipam::Leases leases(*call.world->host, *call.world->clock, *call.log, call.world->places,
                             call.essentials->data_dir, kStatusPatience);
-  for (const pools::PoolRangeSet& set : pools::StaticSource(conf).offer().sets) {
-    std::optional<ipam::Standing> standing;
-    try {
-      standing = leases.standing(call.essentials->name, set, conf.cooldown);
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::kBusy) {
-        throw;
-      }
-      return;  // a held lock is healthy
+  try {
+    refuse_if_exhausted(leases, conf, *source_of(call, conf));
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kBusy) {
+      throw;
     }
-    if (standing && standing->untouched + standing->freed + standing->reclaimable == 0) {
-      throw Error(ErrorKind::kUnavailable,
-                  "network " + call.essentials->name +
-                      ": no IP addresses available in range set: " + set.to_string(),
-                  std::to_string(standing->leased) + " leased: podlease list --network " +
-                      call.essentials->name);
-    }
+    // A held lock is healthy.
   }
 }
 

@@ -28,4 +28,13 @@ const PoolRange* Offer::range_of(net::Address address) const {
   return nullptr;
 }
 
+std::string Offer::why_not_usable(net::Address address) const {
+  for (const Landmark& landmark : taken) {
+    if (landmark.address == address) {
+      return "is " + landmark.what;
+    }
+  }
+  return "is excluded by ipam.exclude";
+}
+
 }  // namespace podlease::pools

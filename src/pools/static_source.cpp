@@ -1,35 +1,34 @@
 #include "podlease/pools/static_source.h"
 
-#include <utility>
+#include "ranges.h"
 
 namespace podlease::pools {
 
 Offer StaticSource::offer() const {
-  Offer offer{.source = "static"};
-  // Ranges may share a link, so the gateway of one is nobody's address in the others either.
-  net::IntervalSet never = conf_->exclude;
-  for (const config::RangeSet& configured : conf_->range_sets) {
-    for (const config::AddressRange& range : configured.ranges) {
-      if (range.gateway) {
-        never.insert(net::Range::single(*range.gateway));
-      }
+  return {.sets = offered_sets(conf_->range_sets, conf_->exclude,
+                               [](const config::AddressRange&) { return "static"; })};
+}
+
+std::vector<net::Family> StaticSource::families() const {
+  std::vector<net::Family> families;
+  for (const config::RangeSet& set : conf_->range_sets) {
+    families.push_back(set.family());
+  }
+  return families;
+}
+
+Knowledge StaticSource::consult(store::Transaction& /*transaction*/,
+                                const store::Moment& /*now*/) const {
+  Knowledge knowledge{.answer = offer()};
+  for (const config::RangeSet& set : conf_->range_sets) {
+    for (const config::AddressRange& range : set.ranges) {
+      knowledge.looks.push_back({.place = range.path,
+                                 .value = range.subnet.to_string(),
+                                 .outcome = "used",
+                                 .used = true});
     }
   }
-  for (const config::RangeSet& configured : conf_->range_sets) {
-    PoolRangeSet set;
-    for (const config::AddressRange& range : configured.ranges) {
-      net::IntervalSet usable({range.range});
-      usable.erase(never);
-      set.ranges.push_back({.name = range.path,
-                            .range = range.range,
-                            .usable = std::move(usable),
-                            .subnet = range.subnet,
-                            .answer_length = range.answer_length,
-                            .gateway = range.gateway});
-    }
-    offer.sets.push_back(std::move(set));
-  }
-  return offer;
+  return knowledge;
 }
 
 }  // namespace podlease::pools

@@ -798,6 +798,43 @@ void Transaction::forget_ended(const std::string& network) {
   Query(*database_, "DELETE FROM note WHERE kind = 'ended' AND network = ?").bind(network).run();
 }
 
+std::optional<RemoteObject> Transaction::remote_object(const std::string& key) {
+  Query row(*database_, "SELECT value FROM note WHERE kind = 'object' AND network = 0 AND key = ?");
+  if (!row.bind(key).next()) {
+    return std::nullopt;
+  }
+  const std::string value = row.text();
+  const std::vector<std::string_view> fields = split(value, kSeparator);
+  constexpr std::size_t kFields = 10;
+  if (fields.size() < kFields) {
+    return std::nullopt;  // what cannot be made out is asked for again
+  }
+  const auto text = [&](std::size_t index) { return std::string(fields[index]); };
+  return RemoteObject{.server = text(0),
+                      .body = text(1),
+                      .read = to_time(to_number(fields[2])),
+                      .attempted = {.at = {.wall = to_time(to_number(fields[3])),
+                                           .since_boot = Milliseconds(to_number(fields[4]))},
+                                    .boot_id = text(5)},
+                      .failure = text(6),
+                      .advice = text(7),
+                      .hopeless = fields[8] == "1",
+                      .gone = fields[9] == "1"};
+}
+
+void Transaction::set_remote_object(const std::string& key, const RemoteObject& object) {
+  const std::string value =
+      field(object.server) + field(object.body) + field(std::to_string(to_integer(object.read))) +
+      field(std::to_string(to_integer(object.attempted.at.wall))) +
+      field(std::to_string(object.attempted.at.since_boot.count())) +
+      field(object.attempted.boot_id) + field(object.failure) + field(object.advice) +
+      field(object.hopeless ? "1" : "0") + field(object.gone ? "1" : "0");
+  Query(*database_,
+        "INSERT OR REPLACE INTO note(kind, network, key, value) VALUES('object', 0, ?, ?)")
+      .bind(key, value)
+      .run();
+}
+
 void Transaction::verify() {
   for (const Network& network : networks()) {
     std::vector<Range> placed;

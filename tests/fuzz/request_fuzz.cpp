@@ -69,6 +69,7 @@ void demand(bool holds, const std::string& what) {
 class MadeUpHost final : public host::Host {
  public:
   [[nodiscard]] std::string boot_id() const override { return "boot"; }
+  [[nodiscard]] host::Names names() const override { return {}; }
 
   [[nodiscard]] host::NetnsSight look_at(const fs::path& netns) const override {
     const std::string name = netns.string();

@@ -125,6 +125,7 @@ class SimHost final : public host::Host {
   SimHost(const Hook& hook, const SimClock& clock) : hook_(&hook), clock_(&clock) {}
 
   [[nodiscard]] std::string boot_id() const override;
+  [[nodiscard]] host::Names names() const override { return {}; }
   [[nodiscard]] host::NetnsSight look_at(const std::filesystem::path& netns) const override;
   [[nodiscard]] std::vector<host::NamedNetns> named_namespaces() const override;
   [[nodiscard]] std::optional<std::vector<host::PodAddress>> addresses_in(

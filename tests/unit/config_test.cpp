@@ -518,13 +518,95 @@ TEST(NetConfTest, NoRangesIsAnErrorThatSaysSo) {
     expect_refused(with_ipam(ipam), {});
   }
   // There is no silent default range, ever.
-  for (const std::string_view text :
-       {R"({"name": "net"})"sv, R"({"name": "net", "ipam": null})"sv,
-        R"({"name": "net", "ipam": {}})"sv, R"({"name": "net", "ipam": {"type": "podlease"}})"sv,
-        R"({"name": "net", "subnet": "10.1.0.0/16"})"sv}) {
+  for (const std::string_view text : {R"({"name": "net"})"sv, R"({"name": "net", "ipam": null})"sv,
+                                      R"({"name": "net", "subnet": "10.1.0.0/16"})"sv}) {
     EXPECT_TRUE(refusal_of(text)) << text;
   }
   expect_refused(R"({"name": "net"})", {"ipam"});
+}
+
+TEST(NodeModeTest, IsTheModeWhereNoRangesAreGiven) {
+  for (const std::string_view ipam :
+       {R"({})"sv, R"({"type": "podlease"})"sv, R"({"mode": "Kubernetes"})"sv,
+        R"({"ranges": []})"sv, R"({"rangeStart": "10.1.0.5"})"sv}) {
+    const NetConf conf = conf_of(with_ipam(ipam));
+    EXPECT_EQ(conf.mode, Mode::kKubernetes) << ipam;
+    EXPECT_TRUE(conf.needs_node()) << ipam;
+    EXPECT_THAT(conf.range_sets, IsEmpty()) << ipam;
+  }
+  EXPECT_EQ(conf_of(with_ipam(R"({"subnet": "10.1.0.0/16"})")).mode, Mode::kStatic);
+  EXPECT_EQ(conf_of(with_ipam(R"({"mode": "crd"})")).mode, Mode::kCrd);
+  expect_refused(with_ipam(R"({"mode": "kubernetes", "subnet": "10.1.0.0/16"})"),
+                 {"ipam.mode", "kubernetes", "ranges"});
+  expect_refused(with_ipam(R"({"mode": "docker"})"), {"ipam.mode", "docker"});
+}
+
+TEST(NodeModeTest, ReadsHowTheApiIsAsked) {
+  const KubernetesConf usual = conf_of(with_ipam("{}")).kubernetes;
+  EXPECT_EQ(usual.timeout, 2s);
+  EXPECT_EQ(usual.refresh, 60s);
+  EXPECT_THAT(usual.sources, ElementsAre(CidrSource::kSpec, CidrSource::kAnnotation));
+  const KubernetesConf conf = conf_of(with_ipam(R"({"kubernetes": {
+      "kubeconfig": "/etc/k", "nodeName": "worker-1.example", "timeout": "500ms", "refresh": "5m",
+      "sources": ["ciliumnode", "Spec"]}})"))
+                                  .kubernetes;
+  EXPECT_EQ(conf.kubeconfig, "/etc/k");
+  EXPECT_EQ(conf.node_name, "worker-1.example");
+  EXPECT_EQ(conf.timeout, 500ms);
+  EXPECT_EQ(conf.refresh, 5min);
+  EXPECT_THAT(conf.sources, ElementsAre(CidrSource::kCiliumNode, CidrSource::kSpec));
+
+  const auto refused = [](const std::string& inside, const std::vector<std::string>& mentions) {
+    expect_refused(with_ipam(R"({"kubernetes": {)" + inside + "}}"), mentions);
+  };
+  refused(R"("kubeconfig": "etc/k")", {"ipam.kubernetes.kubeconfig", "absolute"});
+  refused(R"("nodeName": "a/b")", {"ipam.kubernetes.nodeName", "a/b"});
+  refused(R"("nodeName": "Worker")", {"ipam.kubernetes.nodeName"});
+  refused(R"("timeout": "0s")", {"ipam.kubernetes.timeout"});
+  refused(R"("refresh": "often")", {"ipam.kubernetes.refresh", "often"});
+  refused(R"("sources": ["spec", "spec"])", {"ipam.kubernetes.sources[1]", "twice"});
+  refused(R"("sources": ["podCIDR"])", {"ipam.kubernetes.sources[0]", "podCIDR"});
+  refused(R"("sources": [])", {"ipam.kubernetes.sources"});
+}
+
+// What a configuration makes of the CIDRs 10.244.1.0/24 and fd00:1::/64.
+std::vector<std::string> resolved(std::string_view ipam) {
+  const Document document = Document::parse(with_ipam(ipam));
+  NetConf conf = document.net_conf("");
+  document.resolve(conf, {{.cidr = *net::Prefix::parse("10.244.1.0/24"), .origin = "v4"},
+                          {.cidr = *net::Prefix::parse("fd00:1::/64"), .origin = "v6"}});
+  return described(conf);
+}
+
+TEST(NodeModeTest, MakesARangeSetOfEachCidr) {
+  EXPECT_THAT(resolved("{}"),
+              ElementsAre("v4 10.244.1.0/24 10.244.1.1-10.244.1.254 10.244.1.1 /24", "",
+                          "v6 fd00:1::/64 fd00:1::1-fd00:1::ffff:ffff:ffff:ffff fd00:1::1 /64"));
+  EXPECT_THAT(resolved(R"({"families": ["ipv4"], "gateway": "10.244.1.9"})"),
+              ElementsAre("v4 10.244.1.0/24 10.244.1.1-10.244.1.254 =10.244.1.9 /24"));
+  EXPECT_THAT(resolved(R"({"families": ["ipv6"], "gateway": "10.244.1.9"})"),
+              ElementsAre("v6 fd00:1::/64 fd00:1::1-fd00:1::ffff:ffff:ffff:ffff fd00:1::1 /64"));
+  EXPECT_THAT(resolved(R"({"families": ["ipv4"], "prefix": "host"})"),
+              ElementsAre("v4 10.244.1.0/24 10.244.1.0-10.244.1.255 - /32"));
+  EXPECT_THAT(resolved(R"({"families": ["ipv4"], "gateway": "none"})").front(),
+              HasSubstr(" - /24"));
+}
+
+TEST(NodeModeTest, UsePodCidrIsTheNodesCidrInsideStaticRanges) {
+  const NetConf conf = conf_of(
+      with_ipam(R"({"ranges": [[{"subnet": "usePodCidr"}], [{"subnet": "USEPODCIDRIPV6"}]]})"));
+  EXPECT_EQ(conf.mode, Mode::kStatic);
+  EXPECT_THAT(conf.node_families, ElementsAre(net::Family::kIpv4, net::Family::kIpv6));
+  EXPECT_THAT(resolved(R"({"ranges": [[{"subnet": "usePodCidr", "rangeStart": "10.244.1.20"},
+                                       {"subnet": "10.9.0.0/24"}]]})"),
+              ElementsAre("ipam.ranges[0][0] 10.244.1.0/24 10.244.1.20-10.244.1.254 10.244.1.1 /24",
+                          "ipam.ranges[0][1] 10.9.0.0/24 10.9.0.1-10.9.0.254 10.9.0.1 /24"));
+  EXPECT_THAT(resolved(R"({"subnet": "usePodCidrIPv6"})").front(), HasSubstr("fd00:1::/64"));
+  const Document document = Document::parse(with_ipam(R"({"subnet": "usePodCidr"})"));
+  NetConf unknown = document.net_conf("");
+  const std::optional<Error> error = error_of([&] { document.resolve(unknown, {}); });
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->what(), HasSubstr("ipam.subnet \"usePodCidr\""));
 }
 
 TEST(RangeTest, FillsInTheDefaults) {

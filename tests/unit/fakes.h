@@ -147,6 +147,7 @@ class FakeClock final : public Clock {
 class FakeHost final : public host::Host {
  public:
   [[nodiscard]] std::string boot_id() const override { return boot; }
+  [[nodiscard]] host::Names names() const override { return own_names; }
   [[nodiscard]] host::NetnsSight look_at(const std::filesystem::path& netns) const override {
     if (on_look) {
       on_look(netns);
@@ -219,6 +220,7 @@ class FakeHost final : public host::Host {
   }
 
   std::string boot = "boot-1";
+  host::Names own_names;
   std::map<std::string, host::NetnsSight> namespaces;           // others are absent
   std::map<std::string, std::vector<host::PodAddress>> inside;  // by path of the namespace
   std::set<host::NetnsId> inhabited;                            // by some process

@@ -68,15 +68,25 @@ using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
-// An offer that stays as it is.
+// A source that knows what it was told.
 class FixedSource final : public pools::Source {
  public:
   explicit FixedSource(pools::Offer offer) : offer_(std::move(offer)) {}
-  [[nodiscard]] pools::Offer offer() const override { return offer_; }
+  [[nodiscard]] std::vector<net::Family> families() const override {
+    return {net::Family::kIpv4, net::Family::kIpv6};
+  }
+  [[nodiscard]] pools::Knowledge consult(store::Transaction& /*transaction*/,
+                                         const store::Moment& /*now*/) const override {
+    return {.answer = offer_};
+  }
 
  private:
   pools::Offer offer_;
 };
+
+std::unique_ptr<FixedSource> fixed(const pools::Offer& offer) {
+  return std::make_unique<FixedSource>(offer);
+}
 
 // The offer of a static configuration; `ipam` is its JSON without the outer braces.
 pools::Offer offer_of(const std::string& ipam) {
@@ -172,7 +182,7 @@ class Node {
     if (!request.netns.empty() && !host.namespaces.contains(request.netns)) {
       host.start(request.netns);
     }
-    return leases().add(request, FixedSource(offer), always);
+    return leases().add(request, *fixed(offer), always);
   }
   std::string add(const std::string& container, const std::vector<std::string>& requested = {}) {
     return text_of(grant(request(container, requested)));
@@ -516,7 +526,7 @@ TEST_F(ReclaimTest, ANewStoreLearnsFromNamespacesAndLibcni) {
   put(places.cni_cache / "net-p2-eth0", cached("p2", "/run/netns/p2", "10.1.0.3/29"));
   put(places.cni_cache / "net-gone-eth0", cached("gone", "/run/netns/gone", "10.1.0.4/29"));
   put(places.cni_cache / "net-half-eth0", R"({"kind":"cniCa)");
-  const std::vector<Found> found = leases().adopt("net", offer, true);
+  const std::vector<Found> found = leases().adopt("net", *fixed(offer), true);
   EXPECT_THAT(found, SizeIs(3));
   EXPECT_FALSE(open().has_value()) << "a dry run makes no store";
   EXPECT_EQ(add("new"), "10.1.0.4/29 untouched");
@@ -544,7 +554,7 @@ TEST_F(ReclaimTest, FilesOfHostLocalAreHeldAgainstWhatTheMachineSays) {
   put(places.cni_cache / "net-lives-eth0", cached("lives", "/run/netns/lives", "10.1.0.5/29"));
   host.booted = clock.now().wall + 1h;  // after all of them were written
   std::map<std::string, bool> adopted;
-  for (const Found& found : leases().adopt("net", offer)) {
+  for (const Found& found : leases().adopt("net", *fixed(offer))) {
     adopted[found.lease.key.container_id] = found.adopted;
     EXPECT_NE(found.evidence, "");
   }
@@ -868,7 +878,7 @@ TEST_F(LeasesTest, LeasesNothingWhenNobodyWaitsAnyMore) {
   int asked = 0;
   const Thrown refused = thrown_by([&] {
     host.start(netns_of("a"));
-    static_cast<void>(leases().add(request("a"), FixedSource(offer), [&] {
+    static_cast<void>(leases().add(request("a"), *fixed(offer), [&] {
       ++asked;
       return false;
     }));
@@ -884,7 +894,7 @@ TEST_F(LeasesTest, ARepeatedAddThatNobodyWaitsForChangesNothing) {
   AddRequest again = request("a");
   again.netns = "/run/netns/another";
   EXPECT_EQ(thrown_by([&] {
-              static_cast<void>(leases().add(again, FixedSource(offer), [] { return false; }));
+              static_cast<void>(leases().add(again, *fixed(offer), [] { return false; }));
             }).kind,
             ErrorKind::kOther);
   const std::vector<store::Lease> held = all_leases();
@@ -928,7 +938,7 @@ TEST_F(LeasesTest, ReleaseFindsTheStoreTheConfigurationNoLongerNames) {
   EXPECT_THAT(all(), IsEmpty());
   // Also where the named one is a store too.
   add("a");
-  static_cast<void>(leases_in(elsewhere).add(request("b"), FixedSource(offer), always));
+  static_cast<void>(leases_in(elsewhere).add(request("b"), *fixed(offer), always));
   EXPECT_THAT(leases_in(elsewhere).release(key), SizeIs(1));
   EXPECT_THAT(all(), IsEmpty());
 }
@@ -984,10 +994,9 @@ TEST_F(LeasesTest, AReleaseThatCannotHaveTheLockSaysBusy) {
               hasty.release({.network = "net", .container_id = "a", .ifname = "eth0"});
             }).kind,
             ErrorKind::kBusy);
-  EXPECT_EQ(thrown_by([&] {
-              static_cast<void>(hasty.add(request("b"), FixedSource(offer), always));
-            }).kind,
-            ErrorKind::kBusy);
+  EXPECT_EQ(
+      thrown_by([&] { static_cast<void>(hasty.add(request("b"), *fixed(offer), always)); }).kind,
+      ErrorKind::kBusy);
 }
 
 TEST_F(LeasesTest, EndEndsExactlyThatLease) {
@@ -1051,7 +1060,7 @@ TEST_F(LeasesTest, CollectTouchesNoOtherNetworkAndMakesNoStore) {
 TEST_F(LeasesTest, CollectMatchesAnOldAdoptedLeaseByItsContainer) {
   host_local_file("10.1.0.3", "old");
   host_local_file("10.1.0.4", "older");
-  leases().adopt("net", offer);
+  leases().adopt("net", *fixed(offer));
   leases().collect("net", {{.network = "net", .container_id = "old", .ifname = "net7"}});
   EXPECT_THAT(all(), ElementsAre("old/ 10.1.0.3/29"));
 }
@@ -1176,11 +1185,11 @@ TEST_F(LeasesTest, CoolsForExactlyTheCoolDown) {
   del("c1");
   clock.pass(29'999ms);
   AddRequest wish = request("x");
-  EXPECT_EQ(text_of(leases().rehearse(wish, FixedSource(offer))), "10.1.0.2/29 pressed");
+  EXPECT_EQ(text_of(leases().rehearse(wish, *fixed(offer))), "10.1.0.2/29 pressed");
   clock.pass(1ms);
-  EXPECT_EQ(text_of(leases().rehearse(wish, FixedSource(offer))), "10.1.0.2/29 cooled");
+  EXPECT_EQ(text_of(leases().rehearse(wish, *fixed(offer))), "10.1.0.2/29 cooled");
   wish.cooldown = 31s;
-  EXPECT_EQ(text_of(leases().rehearse(wish, FixedSource(offer))), "10.1.0.2/29 pressed");
+  EXPECT_EQ(text_of(leases().rehearse(wish, *fixed(offer))), "10.1.0.2/29 pressed");
 }
 
 TEST_F(LeasesTest, WaitsOutTheSecondAfterARelease) {
@@ -1386,7 +1395,7 @@ TEST_F(LeasesTest, StandingCountsEveryUsableAddressOnce) {
 
 TEST_F(LeasesTest, RehearsalCreatesNoStore) {
   host.start(netns_of("a"));
-  EXPECT_EQ(text_of(leases().rehearse(request("a"), FixedSource(offer))), "10.1.0.2/29 untouched");
+  EXPECT_EQ(text_of(leases().rehearse(request("a"), *fixed(offer))), "10.1.0.2/29 untouched");
   EXPECT_FALSE(fs::exists(data_dir));
   EXPECT_FALSE(fs::exists(places.registry));
 }
@@ -1414,42 +1423,40 @@ TEST_F(LeasesTest, RehearsalAnswersAsAddWouldAndChangesNoByte) {
   };
   for (const auto& one : cases) {
     const auto before = fakes::contents_of(folder.path());
-    EXPECT_EQ(text_of(leases().rehearse(one.request, FixedSource(offer))), one.answer);
+    EXPECT_EQ(text_of(leases().rehearse(one.request, *fixed(offer))), one.answer);
     EXPECT_THAT(changed_since(before), IsEmpty()) << one.answer;
   }
   const auto before = fakes::contents_of(folder.path());
   EXPECT_EQ(thrown_by([&] {
-              static_cast<void>(leases().rehearse(request("x", {"10.1.0.5"}), FixedSource(offer)));
+              static_cast<void>(leases().rehearse(request("x", {"10.1.0.5"}), *fixed(offer)));
             }).kind,
             ErrorKind::kAddressTaken);
   // What a vanished file would end, and a conflict, are seen and not acted upon.
   fs::remove(host_local() / "10.1.0.3");
   const auto without = fakes::contents_of(folder.path());
-  EXPECT_EQ(text_of(leases().rehearse(request("old"), FixedSource(offer))), "10.1.0.2/29 pressed");
+  EXPECT_EQ(text_of(leases().rehearse(request("old"), *fixed(offer))), "10.1.0.2/29 pressed");
   EXPECT_THAT(changed_since(without), IsEmpty());
   EXPECT_THAT(fakes::changes(before, without), SizeIs(1));
   host_local_file("10.1.0.4", "intruder\r\neth0");
-  EXPECT_EQ(thrown_by([&] {
-              static_cast<void>(leases().rehearse(request("x"), FixedSource(offer)));
-            }).kind,
-            ErrorKind::kConfig);
+  EXPECT_EQ(
+      thrown_by([&] { static_cast<void>(leases().rehearse(request("x"), *fixed(offer))); }).kind,
+      ErrorKind::kConfig);
 }
 
 TEST_F(LeasesTest, RehearsalOfAFirstUseLeavesHostLocalAlone) {
   host_local_file("10.1.0.2", "old\r\neth0");
   const auto before = fakes::contents_of(folder.path());
-  EXPECT_EQ(text_of(leases().rehearse(request("a"), FixedSource(offer))), "10.1.0.3/29 untouched");
-  EXPECT_EQ(text_of(leases().rehearse(request("old"), FixedSource(offer))), "10.1.0.2/29 held");
+  EXPECT_EQ(text_of(leases().rehearse(request("a"), *fixed(offer))), "10.1.0.3/29 untouched");
+  EXPECT_EQ(text_of(leases().rehearse(request("old"), *fixed(offer))), "10.1.0.2/29 held");
   EXPECT_THAT(changed_since(before), IsEmpty());
 }
 
 TEST_F(LeasesTest, RehearsalDoesNotWait) {
   ASSERT_EQ(fill(), 5);
   del("c1");
-  EXPECT_EQ(thrown_by([&] {
-              static_cast<void>(leases().rehearse(request("x"), FixedSource(offer)));
-            }).kind,
-            ErrorKind::kBusy);
+  EXPECT_EQ(
+      thrown_by([&] { static_cast<void>(leases().rehearse(request("x"), *fixed(offer))); }).kind,
+      ErrorKind::kBusy);
   EXPECT_EQ(clock.sleeps(), 0);
 }
 
@@ -1467,7 +1474,7 @@ TEST_F(LeasesTest, AdoptsEveryFormOfHostLocalsFiles) {
   host_local_file("last_reserved_ip.1", "fd00::3");
   host_local_file("notes.txt", "10.1.0.7");
   host_local_file("10.1.0.999", "nobody\r\neth0");
-  leases().adopt("net", offer);
+  leases().adopt("net", *fixed(offer));
   EXPECT_THAT(all(),
               ElementsAre("dual/eth0 10.1.0.3/28", "bare/ 10.1.0.4/28", "newline/eth0 10.1.0.5/28",
                           "drain/eth0 192.0.2.9/32", "dual/eth0 fd00::3/124"));
@@ -1499,11 +1506,10 @@ TEST_F(LeasesTest, AnAddAdoptsByItself) {
 
 TEST_F(LeasesTest, AdoptsNothingWhereNobodyWaits) {
   host_local_file("10.1.0.2", "old\r\neth0");
-  EXPECT_EQ(
-      thrown_by([&] {
-        static_cast<void>(leases().add(request("a"), FixedSource(offer), [] { return false; }));
-      }).kind,
-      ErrorKind::kOther);
+  EXPECT_EQ(thrown_by([&] {
+              static_cast<void>(leases().add(request("a"), *fixed(offer), [] { return false; }));
+            }).kind,
+            ErrorKind::kOther);
   EXPECT_THAT(all(), IsEmpty());
   EXPECT_EQ(add("a"), "10.1.0.3/29 untouched");
 }
@@ -1602,17 +1608,17 @@ TEST_F(LeasesTest, AVanishedFileIsTheDelOfItsLease) {
 
 TEST_F(LeasesTest, ACheckOrAdoptionSeesAVanishedFileToo) {
   host_local_file("10.1.0.2", "old\r\neth0");
-  leases().adopt("net", offer);
+  leases().adopt("net", *fixed(offer));
   ASSERT_THAT(all(), SizeIs(1));
   fs::remove(host_local() / "10.1.0.2");
-  leases().adopt("net", offer);
+  leases().adopt("net", *fixed(offer));
   EXPECT_THAT(all(), IsEmpty());
 }
 
 TEST_F(LeasesTest, AVanishedFileEndsNobodyElsesLease) {
   cooldown = 0s;
   host_local_file("10.1.0.2", "old\r\neth0");
-  leases().adopt("net", offer);
+  leases().adopt("net", *fixed(offer));
   del("old");
   ASSERT_EQ(add("new", {"10.1.0.2"}), "10.1.0.2/29 requested");
   fs::remove(host_local() / "10.1.0.2");
@@ -1664,7 +1670,7 @@ TEST_F(LeasesTest, OrphansOtherNamesAndCursorsAreNoConflict) {
 TEST_F(LeasesTest, AClearedFolderEndsNoLease) {
   host_local_file("10.1.0.2", "old\r\neth0");
   host_local_file("10.1.0.3", "older\r\neth0");
-  leases().adopt("net", offer);
+  leases().adopt("net", *fixed(offer));
   // The usual cure for a leaking host-local: rm -rf /var/lib/cni/networks/net/*
   for (const char* const name : {"10.1.0.2", "10.1.0.3", "lock"}) {
     fs::remove(host_local() / name);
@@ -1678,14 +1684,14 @@ TEST_F(LeasesTest, AClearedFolderEndsNoLease) {
 
 TEST_F(LeasesTest, AFolderThatHostLocalMadeAnewEndsNoLease) {
   host_local_file("10.1.0.2", "old\r\neth0");
-  leases().adopt("net", offer);
+  leases().adopt("net", *fixed(offer));
   // rm -rf /var/lib/cni/networks, and then a late DEL through host-local.
   fs::remove_all(places.host_local);
   put(host_local() / "lock", "");
   EXPECT_EQ(add("a"), "10.1.0.3/29 untouched");
   EXPECT_THAT(held_by("old"), SizeIs(1));
   host_local_file("10.1.0.2", "old\r\neth0");
-  leases().adopt("net", offer);
+  leases().adopt("net", *fixed(offer));
   fs::remove(host_local() / "10.1.0.2");
   EXPECT_EQ(add("b"), "10.1.0.4/29 untouched");
   EXPECT_THAT(held_by("old"), IsEmpty()) << "in its new folder host-local is believed again";
@@ -1710,7 +1716,7 @@ TEST_F(LeasesTest, OneFolderByTwoNamesIsOneFolder) {
   data_dir = folder.path() / "alias";
   fs::create_directory_symlink(places.host_local, data_dir);
   const Leases hasty(host, clock, log, places, data_dir, 200ms);
-  EXPECT_EQ(text_of(hasty.add(request("a"), FixedSource(offer), always)), "10.1.0.3/29 untouched");
+  EXPECT_EQ(text_of(hasty.add(request("a"), *fixed(offer), always)), "10.1.0.3/29 untouched");
 }
 
 TEST_F(LeasesTest, ANetworkMayBeCalledLikeAFileOfTheStore) {
@@ -1726,10 +1732,9 @@ TEST_F(LeasesTest, WaitsForHostLocalsLockWhereThereIsSomethingToLearn) {
   const UniqueFd held(::open((host_local() / "lock").c_str(), O_RDWR | O_CLOEXEC));
   ASSERT_EQ(flock(held.get(), LOCK_EX), 0);
   const Leases hasty(host, clock, log, places, data_dir, 50ms);
-  EXPECT_EQ(thrown_by([&] {
-              static_cast<void>(hasty.add(request("a"), FixedSource(offer), always));
-            }).kind,
-            ErrorKind::kBusy);
+  EXPECT_EQ(
+      thrown_by([&] { static_cast<void>(hasty.add(request("a"), *fixed(offer), always)); }).kind,
+      ErrorKind::kBusy);
   EXPECT_THAT(hasty.release({.network = "net", .container_id = "b", .ifname = "eth0"}), IsEmpty())
       << "a DEL takes only the store's lock";
 }
@@ -1742,8 +1747,7 @@ TEST_F(LeasesTest, ASettledFolderIsNotReadAgainUntilItChanges) {
     const UniqueFd held(::open((host_local() / "lock").c_str(), O_RDWR | O_CLOEXEC));
     ASSERT_EQ(flock(held.get(), LOCK_EX), 0);
     const Leases hasty(host, clock, log, places, data_dir, 50ms);
-    EXPECT_EQ(text_of(hasty.add(request("b"), FixedSource(offer), always)),
-              "10.1.0.4/29 untouched");
+    EXPECT_EQ(text_of(hasty.add(request("b"), *fixed(offer), always)), "10.1.0.4/29 untouched");
   }
   std::this_thread::sleep_for(20ms);  // a tick of the file system's clock
   fs::remove(host_local() / "10.1.0.2");
@@ -1787,7 +1791,7 @@ TEST_F(SharedTest, ExportWritesEveryLeaseAndTheLatestOfEachSet) {
 TEST_F(SharedTest, ExportReplacesWhatHostLocalLeftThere) {
   host_local_file("10.1.0.2", "old\r\neth0");
   host_local_file("10.1.0.3", "bare");
-  leases().adopt("net", offer);
+  leases().adopt("net", *fixed(offer));
   del("old");
   add("a");
   hand_over();
@@ -1903,11 +1907,10 @@ TEST_F(SharedTest, AnAddNobodyWaitsForLeavesNoFile) {
   add("a");
   hand_over();
   const auto before = fakes::contents_of(host_local());
-  EXPECT_EQ(
-      thrown_by([&] {
-        static_cast<void>(leases().add(request("b"), FixedSource(offer), [] { return false; }));
-      }).kind,
-      ErrorKind::kOther);
+  EXPECT_EQ(thrown_by([&] {
+              static_cast<void>(leases().add(request("b"), *fixed(offer), [] { return false; }));
+            }).kind,
+            ErrorKind::kOther);
   EXPECT_THAT(fakes::changes(before, fakes::contents_of(host_local())), IsEmpty());
   EXPECT_EQ(add("c"), "10.1.0.3/29 untouched");
   EXPECT_EQ(handover(), store::Handover::kShared);
@@ -2002,7 +2005,7 @@ TEST_F(SharedTest, RehearsalWritesNothingForHostLocal) {
   hand_over();
   host_local_file("10.1.0.3", "theirs\r\neth0");
   const auto before = fakes::contents_of(folder.path());
-  EXPECT_EQ(text_of(leases().rehearse(request("b"), FixedSource(offer))), "10.1.0.4/29 untouched");
+  EXPECT_EQ(text_of(leases().rehearse(request("b"), *fixed(offer))), "10.1.0.4/29 untouched");
   EXPECT_THAT(changed_since(before), IsEmpty());
 }
 
@@ -2404,10 +2407,11 @@ class Life {
   }
 
   static pools::Offer everything() {
-    pools::Offer offer{.source = "static", .sets = {}};
+    pools::Offer offer;
     for (const Subnet& subnet : subnets()) {
       const net::Range range = *net::Range::make(nth(subnet, 1), nth(subnet, subnet.size));
       offer.sets.push_back({.ranges = {{.name = "all",
+                                        .source = "static",
                                         .range = range,
                                         .usable = net::IntervalSet({range}),
                                         .subnet = subnet.prefix,
@@ -2419,7 +2423,7 @@ class Life {
 
   // One to three sets of ranges that do not overlap, out of random pieces of the subnets.
   void edit() {
-    pools::Offer offer{.source = "static", .sets = {}};
+    pools::Offer offer;
     net::IntervalSet exclude;
     for (int i = number(0, 4); i > 0; --i) {
       exclude.insert(net::Range::single(any_address()));
@@ -2507,7 +2511,7 @@ class Life {
         model_.hints.push_back(*hint);
       }
     }
-    node_.leases().adopt("net", node_.offer);
+    node_.leases().adopt("net", *fixed(node_.offer));
     last_ = "adopt";
   }
 
@@ -2532,7 +2536,7 @@ class Life {
     }
     std::vector<Granted> granted;
     const Thrown refused =
-        thrown_by([&] { granted = node_.leases().add(request, FixedSource(node_.offer), always); });
+        thrown_by([&] { granted = node_.leases().add(request, *fixed(node_.offer), always); });
     for (const Granted& grant : granted) {
       got += (got.empty() ? "" : ", ") + grant.lease.address.address().to_string() + " " +
              std::string(text_of(grant.reason));
@@ -2608,7 +2612,7 @@ class Life {
     node_.host.start(request.netns);
     EXPECT_TRUE(thrown_by([&] {
                   static_cast<void>(
-                      node_.leases().add(request, FixedSource(node_.offer), [] { return false; }));
+                      node_.leases().add(request, *fixed(node_.offer), [] { return false; }));
                 }).kind);
   }
   void del() {
@@ -2669,7 +2673,7 @@ class Life {
     std::this_thread::sleep_for(10ms);
     fs::remove(node_.host_local() / at->to_string());
     there_.erase(at);
-    node_.leases().adopt("net", node_.offer);
+    node_.leases().adopt("net", *fixed(node_.offer));
     model_.follow(there_, node_);
     last_ = "vanished file";
     ++tally_["vanished"];

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,14 +14,20 @@
 
 #include "fakes.h"
 #include "podlease/config/net_conf.h"
+#include "podlease/pools/node_objects.h"
+#include "podlease/pools/node_source.h"
 #include "podlease/pools/static_source.h"
+#include "support.h"
 
 namespace podlease::pools {
 namespace {
 
 using fakes::address;
 using fakes::range;
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 Offer offer_of(const std::string& ipam) {
@@ -53,9 +61,9 @@ std::vector<std::string> usable(const Offer& offer) {
 
 TEST(StaticSourceTest, OffersTheSubnetLessNetworkBroadcastAndGateway) {
   const Offer offer = offer_of(R"({"subnet": "10.1.0.0/24"})");
-  EXPECT_EQ(offer.source, "static");
   EXPECT_THAT(usable(offer), ElementsAre("0: 10.1.0.2-10.1.0.254"));
   const PoolRange& only = offer.sets.front().ranges.front();
+  EXPECT_EQ(only.source, "static");
   EXPECT_EQ(only.range, range("10.1.0.1-10.1.0.254"));
   EXPECT_EQ(only.gateway, address("10.1.0.1"));
   EXPECT_EQ(only.answer_length, 24);
@@ -157,6 +165,321 @@ TEST(PoolRangeSetTest, FindsTheRangeOfAnAddressUsableOrNot) {
   EXPECT_EQ(offer.range_of(address("fd00::3")), &offer.sets[1].ranges[0]);
   EXPECT_EQ(offer.range_of(address("::ffff:10.9.0.3")), nullptr);
   EXPECT_EQ(offer.range_of(address("10.3.0.0")), nullptr);
+}
+
+// A cluster that answers as it is told, and counts.
+class FakeCluster final : public NodeReader {
+ public:
+  [[nodiscard]] Readings read(bool with_cilium_node) const override {
+    ++asked;
+    Readings readings{.server = server, .node = node};
+    if (with_cilium_node) {
+      readings.cilium_node = cilium_node;
+    }
+    return readings;
+  }
+
+  void fail(const std::string& message) {
+    node = {.object = std::nullopt, .failure = Error(ErrorKind::kBusy, message, "wait")};
+  }
+  void lose() {
+    fail("Node worker does not exist");
+    node.gone = true;
+  }
+
+  std::string server = "api.example";
+  Reading<kube::Node> node;
+  Reading<kube::CiliumNode> cilium_node;
+  mutable int asked = 0;
+};
+
+// A node whose configuration is `ipam`, with a store of its own.
+class NodeSourceTest : public ::testing::Test {
+ protected:
+  NodeSourceTest() {
+    worker.name = "worker";
+    worker.uid = "uid-1";
+    cilium.name = "worker";
+  }
+
+  void configure(const std::string& ipam) {
+    source_.reset();
+    objects_.reset();
+    document_ = std::make_unique<config::Document>(
+        config::Document::parse(R"({"cniVersion":"1.0.0","name":"net","ipam":)" + ipam + "}"));
+    conf_ = document_->net_conf("");
+    objects_ =
+        std::make_unique<NodeObjects>(NodeObjects::Options{.store = options(),
+                                                           .timeout = conf_.kubernetes.timeout,
+                                                           .refresh = conf_.kubernetes.refresh,
+                                                           .key = "worker",
+                                                           .with_cilium_node = true,
+                                                           .recording = recording},
+                                      cluster, clock, log_, [this] { return boot; });
+    if (conf_.mode == config::Mode::kCrd) {
+      source_ = std::make_unique<CrdSource>(conf_, *objects_, "default/web-0");
+    } else {
+      source_ = std::make_unique<NodeSource>(*document_, conf_, *objects_);
+    }
+  }
+
+  Knowledge consult() {
+    store::Store store = store::Store::open(options());
+    store::Transaction transaction = store.begin();
+    return source_->consult(transaction, {.at = clock.now(), .boot_id = boot});
+  }
+
+  // What an ADD does: asks once where that is called for.
+  Knowledge learn() {
+    Knowledge knowledge = consult();
+    if (knowledge.stale) {
+      source_->refresh(knowledge.offer() == nullptr);
+      knowledge = consult();
+    }
+    return knowledge;
+  }
+
+  // As `learn`, with the cluster's objects as they are now.
+  Knowledge learn(const std::string& ipam) {
+    cluster.node.object = worker;
+    cluster.cilium_node.object = cilium;
+    configure(ipam);
+    return learn();
+  }
+
+  static std::string text(const Knowledge& knowledge) {
+    if (const Offer* const offer = knowledge.offer()) {
+      std::string text;
+      for (const std::string& line : usable(*offer)) {
+        text += (text.empty() ? "" : "; ") + line;
+      }
+      return text;
+    }
+    const Error& error = std::get<Error>(knowledge.answer);
+    return support::all_of(error);
+  }
+
+  [[nodiscard]] store::Store::Options options() const {
+    return {.folder = folder_.path() / "store", .registry = folder_.path() / "stores"};
+  }
+
+  FakeCluster cluster;
+  kube::Node worker;
+  kube::CiliumNode cilium;
+  fakes::FakeClock clock;
+  std::string boot = "boot-1";
+  bool recording = true;
+
+ private:
+  fakes::TempFolder folder_;
+  Log log_{clock};
+  std::unique_ptr<config::Document> document_;
+  config::NetConf conf_;
+  std::unique_ptr<NodeObjects> objects_;
+  std::unique_ptr<Source> source_;
+};
+
+TEST_F(NodeSourceTest, SpecBeatsAnnotationFamilyByFamily) {
+  worker.annotations["network.cilium.io/ipv4-pod-cidr"] = "10.9.0.0/24";
+  worker.annotations["io.cilium.network.ipv6-pod-cidr"] = "fd00:9::/120";
+  worker.pod_cidrs = {"10.244.1.0/29"};
+  worker.pod_cidr = "10.77.0.0/24";
+  const Knowledge knowledge = learn("{}");
+  EXPECT_EQ(text(knowledge), "0: 10.244.1.2-10.244.1.6; 1: fd00:9::2-fd00:9::ff");
+  EXPECT_EQ(knowledge.offer()->sets[0].ranges[0].name, "Node worker spec.podCIDRs[0]");
+  EXPECT_EQ(knowledge.offer()->sets[0].ranges[0].source, "node spec");
+  EXPECT_EQ(knowledge.offer()->sets[1].ranges[0].source, "node annotation");
+  EXPECT_EQ(text(learn(R"({"kubernetes": {"sources": ["annotation", "spec"]}})")),
+            "0: 10.9.0.2-10.9.0.254; 1: fd00:9::2-fd00:9::ff");
+  worker.pod_cidrs.clear();
+  clock.pass(Milliseconds(61'000));
+  EXPECT_EQ(text(learn(R"({"families": ["ipv4"]})")), "0: 10.77.0.2-10.77.0.254");
+}
+
+TEST_F(NodeSourceTest, HonoursEveryAnnotationAndPassesOverWhatIsNoCidr) {
+  struct Row {
+    std::map<std::string, std::string> annotations;
+    std::string offer;
+  };
+  const std::vector<Row> rows{
+      {{{"network.cilium.io/ipv4-pod-cidr", "10.1.0.0/29"},
+        {"io.cilium.network.ipv4-pod-cidr", "10.2.0.0/29"}},
+       "0: 10.1.0.2-10.1.0.6"},
+      {{{"network.cilium.io/ipv4-pod-cidr", "nonsense"},
+        {"io.cilium.network.ipv4-pod-cidr", "10.2.0.0/29"}},
+       "0: 10.2.0.2-10.2.0.6"},
+      {{{"network.cilium.io/ipv6-pod-cidr", "fd00::/125"}}, "0: fd00::2-fd00::7"},
+      {{{"kube-router.io/pod-cidr", "10.3.0.0/29"}}, "0: 10.3.0.2-10.3.0.6"},
+      {{{"kube-router.io/pod-cidrs", "10.4.0.0/29, fd00:4::/125"},
+        {"kube-router.io/pod-cidr", "10.3.0.0/29"}},
+       "0: 10.4.0.2-10.4.0.6; 1: fd00:4::2-fd00:4::7"},
+      {{{"network.cilium.io/ipv4-pod-cidr", "10.1.0.5/29"}}, "0: 10.1.0.2-10.1.0.6"},  // masked
+  };
+  for (const Row& row : rows) {
+    worker.annotations = row.annotations;
+    clock.pass(Milliseconds(61'000));
+    EXPECT_EQ(text(learn("{}")), row.offer);
+  }
+}
+
+TEST_F(NodeSourceTest, SaysWhereItLookedForACidr) {
+  worker.annotations["network.cilium.io/ipv4-pod-cidr"] = "10.300.0.0/24";
+  const Knowledge knowledge = learn("{}");
+  EXPECT_EQ(std::get<Error>(knowledge.answer).kind(), ErrorKind::kBusy);
+  EXPECT_THAT(text(knowledge),
+              AllOf(HasSubstr("Node worker has no podCIDR"),
+                    HasSubstr("Node worker spec.podCIDR (not set)"), HasSubstr("it is no CIDR"),
+                    HasSubstr("--allocate-node-cidrs")));
+  EXPECT_THAT(knowledge.warnings, Contains(HasSubstr("\"10.300.0.0/24\" is no CIDR")));
+  worker.pod_cidr = "10.244.1.0/29";
+  clock.pass(Milliseconds(1'000));  // long before the refresh: what helped nobody is asked again
+  EXPECT_EQ(text(learn("{}")), "0: 10.244.1.2-10.244.1.6");
+  EXPECT_THAT(text(learn(R"({"families": ["ipv4", "ipv6"]})")),
+              HasSubstr("Node worker has no podCIDR of ipv6"));
+}
+
+TEST_F(NodeSourceTest, LeavesOutWhatCiliumKeepsForItself) {
+  worker.pod_cidr = "10.244.1.0/29";
+  worker.annotations["network.cilium.io/ipv4-cilium-host"] = "10.244.1.3";
+  worker.annotations["network.cilium.io/ipv4-Ingress-ip"] = "10.244.1.5";
+  worker.annotations["io.cilium.network.ipv4-health-ip"] = "10.244.1.6";
+  worker.annotations["network.cilium.io/ipv6-health-ip"] = "x";
+  const Knowledge knowledge = learn("{}");
+  EXPECT_EQ(text(knowledge), "0: 10.244.1.2 10.244.1.4");
+  EXPECT_THAT(knowledge.offer()->why_not_usable(address("10.244.1.3")),
+              HasSubstr("cilium_host of this node"));
+  EXPECT_THAT(knowledge.warnings, Contains(HasSubstr("ipv6-health-ip \"x\" is no address")));
+}
+
+TEST_F(NodeSourceTest, UsePodCidrTakesTheNodesInsideStaticRanges) {
+  worker.pod_cidr = "10.244.1.0/29";
+  const Knowledge knowledge = learn(R"({"ranges": [[{"subnet": "usePodCidr"},
+                                                    {"subnet": "10.9.0.0/30"}]]})");
+  EXPECT_EQ(text(knowledge), "0: 10.244.1.2-10.244.1.6; 0: 10.9.0.2");
+  EXPECT_EQ(knowledge.offer()->sets[0].ranges[0].source, "node spec");
+  EXPECT_EQ(knowledge.offer()->sets[0].ranges[1].source, "static");
+  clock.pass(Milliseconds(1'000));
+  EXPECT_THAT(text(learn(R"({"subnet": "usePodCidrIPv6"})")), HasSubstr("no podCIDR of ipv6"));
+}
+
+TEST_F(NodeSourceTest, ACiliumNodeIsASourceWhereItIsNamed) {
+  worker.pod_cidr = "10.244.1.0/29";
+  cilium.pod_cidrs = {"10.8.0.0/29"};
+  cilium.allocated = {{.pool = "default", .cidrs = {"10.7.0.0/29"}},
+                      {.pool = "blue", .cidrs = {"10.6.0.0/29"}}};
+  EXPECT_EQ(text(learn("{}")), "0: 10.244.1.2-10.244.1.6");
+  EXPECT_EQ(text(learn(R"({"kubernetes": {"sources": ["ciliumnode", "spec"]}})")),
+            "0: 10.8.0.2-10.8.0.6");
+  cilium.pod_cidrs.clear();
+  clock.pass(Milliseconds(61'000));
+  EXPECT_EQ(text(learn(R"({"pool": "blue", "kubernetes": {"sources": ["ciliumnode"]}})")),
+            "0: 10.6.0.2-10.6.0.6");
+}
+
+TEST_F(NodeSourceTest, LongMasksAreAcceptedWithAWarning) {
+  worker.pod_cidr = "10.244.1.4/31";
+  const Knowledge knowledge = learn("{}");
+  EXPECT_EQ(text(knowledge), "0: 10.244.1.4-10.244.1.5");
+  EXPECT_THAT(knowledge.warnings, Contains(HasSubstr("10.244.1.4/31")));
+}
+
+TEST_F(NodeSourceTest, ReadsTheNodeAgainWhenTheMemoryIsOlderThanTheRefresh) {
+  worker.pod_cidr = "10.244.1.0/29";
+  EXPECT_EQ(text(learn("{}")), "0: 10.244.1.2-10.244.1.6");
+  clock.pass(Milliseconds(59'999));
+  worker.pod_cidr = "10.244.2.0/29";
+  EXPECT_EQ(text(learn("{}")), "0: 10.244.1.2-10.244.1.6");
+  EXPECT_EQ(cluster.asked, 1);
+  clock.pass(Milliseconds(1));
+  EXPECT_EQ(text(learn("{}")), "0: 10.244.2.2-10.244.2.6");
+  EXPECT_EQ(cluster.asked, 2);
+  boot = "boot-2";  // nobody knows how long the machine was off
+  EXPECT_EQ(text(learn("{}")), "0: 10.244.2.2-10.244.2.6");
+  EXPECT_EQ(cluster.asked, 3);
+}
+
+TEST_F(NodeSourceTest, GoesOnWithWhatItKnowsWhileTheApiIsDown) {
+  worker.pod_cidr = "10.244.1.0/29";
+  static_cast<void>(learn("{}"));
+  clock.pass(Milliseconds(60'000));
+  cluster.fail("connection refused");
+  const Knowledge knowledge = learn();
+  EXPECT_EQ(text(knowledge), "0: 10.244.1.2-10.244.1.6");
+  EXPECT_THAT(knowledge.warnings,
+              Contains(AllOf(HasSubstr("as of"), HasSubstr("connection refused"))));
+  EXPECT_FALSE(knowledge.stale);  // one attempt for each refresh
+  EXPECT_EQ(cluster.asked, 2);
+}
+
+TEST_F(NodeSourceTest, TellsWhyNothingIsKnown) {
+  configure("{}");
+  EXPECT_TRUE(consult().stale);
+  cluster.fail("connection refused");
+  const Knowledge knowledge = learn();
+  EXPECT_EQ(text(knowledge), "connection refused | wait");
+  EXPECT_FALSE(knowledge.stale);  // who comes now need not ask again
+  clock.pass(Milliseconds(1'000));
+  EXPECT_TRUE(consult().stale);
+}
+
+TEST_F(NodeSourceTest, ANodeThatIsGoneGivesNothingMore) {
+  worker.pod_cidr = "10.244.1.0/29";
+  static_cast<void>(learn("{}"));
+  clock.pass(Milliseconds(60'000));
+  cluster.lose();
+  EXPECT_THAT(text(learn()), HasSubstr("Node worker does not exist"));
+  clock.pass(Milliseconds(60'000));
+  cluster.fail("connection refused");
+  EXPECT_THAT(text(learn()), HasSubstr("connection refused"));
+  EXPECT_EQ(text(learn("{}")).substr(0, 18), "connection refused");  // asked a moment ago
+  clock.pass(Milliseconds(1'000));
+  cluster.node = {};
+  EXPECT_EQ(text(learn("{}")), "0: 10.244.1.2-10.244.1.6");
+}
+
+TEST_F(NodeSourceTest, WithoutRecordingNothingIsWritten) {
+  worker.pod_cidr = "10.244.1.0/29";
+  recording = false;
+  EXPECT_EQ(text(learn("{}")), "0: 10.244.1.2-10.244.1.6");
+  recording = true;
+  configure("{}");
+  EXPECT_TRUE(consult().stale);
+}
+
+TEST_F(NodeSourceTest, OffersTheApiServersAddressToNobody) {
+  worker.pod_cidr = "10.244.1.0/29";
+  cluster.server = "10.244.1.5";
+  EXPECT_EQ(learn("{}").offer()->beyond.at(0).address, address("10.244.1.5"));
+}
+
+TEST_F(NodeSourceTest, CrdOffersSingleAddressesAndHonoursTheirOwners) {
+  cilium.pool = {{"10.8.0.9", ""}, {"10.8.0.5", ""}, {"10.8.0.7", "default/web-1"}, {"x", ""}};
+  const Knowledge knowledge = learn(R"({"mode": "crd"})");
+  EXPECT_EQ(text(knowledge), "0: 10.8.0.5 10.8.0.9");
+  EXPECT_EQ(knowledge.offer()->sets[0].ranges[0].answer_length, 32);
+  EXPECT_THAT(knowledge.offer()->why_not_usable(address("10.8.0.7")),
+              HasSubstr("pinned to default/web-1"));
+  EXPECT_THAT(knowledge.warnings, ElementsAre(HasSubstr("\"x\" is no address")));
+  cilium.pool["10.8.0.7"] = "default/web-0";
+  clock.pass(Milliseconds(61'000));
+  EXPECT_EQ(text(learn(R"({"mode": "crd"})")), "0: 10.8.0.7");
+  EXPECT_THAT(text(learn(R"({"mode": "crd", "families": ["ipv6"]})")),
+              HasSubstr("CiliumNode worker spec.ipam.pool holds no ipv6 address"));
+}
+
+TEST(RefuseForeignTest, OnlyWhereAllThreeIdsAreKnownAndDiffer) {
+  const kube::Node node{.name = "n", .machine_id = "m", .system_uuid = "AB-1", .boot_id = "b"};
+  const auto refused = [&](const Machine& machine) {
+    return support::error_of([&] { refuse_foreign(node, machine); });
+  };
+  const auto error = refused({.machine_id = "other", .system_uuid = "other", .boot_id = "other"});
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::kConfig);
+  EXPECT_THAT(error->what(), AllOf(HasSubstr("machineID is m"), HasSubstr("is other")));
+  EXPECT_FALSE(refused({.machine_id = "m", .system_uuid = "other", .boot_id = "other"}));
+  EXPECT_FALSE(refused({.machine_id = "other", .system_uuid = "ab-1", .boot_id = "other"}));
+  EXPECT_FALSE(refused({.machine_id = "other", .system_uuid = "other", .boot_id = "b"}));
+  EXPECT_FALSE(refused({.machine_id = "other", .system_uuid = "", .boot_id = "other"}));
 }
 
 }  // namespace

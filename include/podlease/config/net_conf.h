@@ -52,6 +52,38 @@ struct ValidAttachments {
   std::vector<AttachmentKey> attachments;
 };
 
+// Where the addresses come from (CILIUM-IPAM names them so).
+enum class Mode {
+  kStatic,      // from the ranges in this configuration
+  kKubernetes,  // from the CIDRs of this node
+  kCrd,         // one by one, from the CiliumNode
+};
+
+// Where a node's CIDR may be written.
+enum class CidrSource {
+  kSpec,        // Node spec.podCIDRs, or else spec.podCIDR
+  kAnnotation,  // annotations of the Node
+  kCiliumNode,  // CiliumNode spec.ipam
+};
+
+[[nodiscard]] std::string_view to_string(Mode mode);
+[[nodiscard]] std::string_view to_string(CidrSource source);
+
+// How the Kubernetes API is asked for them.
+struct KubernetesConf {
+  std::filesystem::path kubeconfig;  // empty: the first that exists of the usual places
+  std::string node_name;             // empty: whom the kubeconfig says we are
+  Milliseconds timeout{2'000};       // of all API work in one call
+  Milliseconds refresh{60'000};      // the age at which an object is read again
+  std::vector<CidrSource> sources{CidrSource::kSpec, CidrSource::kAnnotation};  // first wins
+};
+
+// A CIDR of this node, masked.
+struct NodeCidr {
+  net::Prefix cidr;
+  std::string origin;  // where it is written, for messages: Node worker-1 spec.podCIDRs[0]
+};
+
 struct LogConf {
   std::filesystem::path file;  // empty: no log
   LogLevel level = LogLevel::kInfo;
@@ -69,14 +101,28 @@ struct Essentials {
 
 struct NetConf {
   Essentials essentials;
-  std::vector<RangeSet> range_sets;  // never empty
-  net::IntervalSet exclude;          // never leased
-  Milliseconds cooldown{30'000};     // before a freed address is leased again; 0: at once
+  Mode mode = Mode::kStatic;
+  // What is known without the node: empty where `needs_node`, until `Document::resolve`; and in
+  // mode crd, which has none. Otherwise never empty.
+  std::vector<RangeSet> range_sets;
+  // Whose CIDRs of the node the ranges name (usePodCidr, usePodCidrIPv6).
+  std::vector<net::Family> node_families;
+  std::vector<net::Family> families;    // asked for, in order; empty: all that there are
+  std::optional<net::Address> gateway;  // directly under `ipam`, without a subnet beside it
+  KubernetesConf kubernetes;
+  std::string pool = "default";
+  net::IntervalSet exclude;       // never leased
+  Milliseconds cooldown{30'000};  // before a freed address is leased again; 0: at once
   std::vector<net::Route> routes;
   std::filesystem::path resolv_conf;  // empty: none
   bool status_fails_when_exhausted = false;
   std::vector<RequestedAddress> requested;  // without duplicates, in the order of the sources
   std::vector<std::string> warnings;        // what a careful reader would ask about
+
+  // Reports whether the ranges depend on the CIDRs of this node.
+  [[nodiscard]] bool needs_node() const {
+    return mode == Mode::kKubernetes || !node_families.empty();
+  }
 };
 
 // A configuration that is JSON, not yet judged.
@@ -102,6 +148,9 @@ class Document {
   [[nodiscard]] Essentials lenient_essentials() const;
   // The whole configuration. `args_ip` is the IP of CNI_ARGS, or empty. Throws kConfig.
   [[nodiscard]] NetConf net_conf(std::string_view args_ip) const;
+  // Fills in the ranges of a configuration that `needs_node`: `cidrs` are the node's, one a family,
+  // with all those of `node_families` among them. Throws kConfig.
+  void resolve(NetConf& conf, const std::vector<NodeCidr>& cidrs) const;
   // The addresses in prevResult, in whichever shape; nothing without prevResult. Throws kConfig.
   [[nodiscard]] std::optional<std::vector<net::Address>> previous_addresses() const;
   // cni.dev/valid-attachments, or else cni.dev/attachments; null there means that none is valid.

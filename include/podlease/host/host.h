@@ -67,6 +67,13 @@ struct Uplink {
   std::string interface;
 };
 
+// By what this machine is known. Each may be empty: there is none, or it cannot be read.
+struct Names {
+  std::string host_name;    // uname -n
+  std::string machine_id;   // /etc/machine-id
+  std::string system_uuid;  // the firmware's; the kubelet reports these two in nodeInfo
+};
+
 // Facts of this machine, read from the kernel each time. Tests put a made-up machine in its place.
 class Host {
  public:
@@ -74,6 +81,9 @@ class Host {
 
   // /proc/sys/kernel/random/boot_id: another one after each boot. Throws kIo.
   [[nodiscard]] virtual std::string boot_id() const = 0;
+
+  // Never throws: what cannot be read is empty.
+  [[nodiscard]] virtual Names names() const = 0;
 
   // Never throws: whatever cannot be seen is doubt.
   [[nodiscard]] virtual NetnsSight look_at(const std::filesystem::path& netns) const = 0;
@@ -119,6 +129,7 @@ class Host {
 class LinuxHost final : public Host {
  public:
   [[nodiscard]] std::string boot_id() const override;
+  [[nodiscard]] Names names() const override;
   [[nodiscard]] NetnsSight look_at(const std::filesystem::path& netns) const override;
   [[nodiscard]] bool is_at(const std::string& path, const NetnsId& netns) const override;
   [[nodiscard]] std::vector<NamedNetns> named_namespaces() const override;

@@ -112,12 +112,15 @@ class Leases {
   // Leases an address from each set of the offer, or none at all; an attachment that holds
   // addresses gets those again. Just before it commits it asks `still_wanted`, and rolls back with
   // kOther if nobody waits any more. Throws kExhausted, kAddressTaken, kConfig, kBusy or kIo.
-  [[nodiscard]] std::vector<Granted> add(const AddRequest& request, const pools::Source& source,
+  [[nodiscard]] std::vector<Granted> add(const AddRequest& request, pools::Source& source,
                                          const std::function<bool()>& still_wanted) const;
 
   // What `add` would answer now. Changes nothing, and creates no store.
   [[nodiscard]] std::vector<Granted> rehearse(const AddRequest& request,
-                                              const pools::Source& source) const;
+                                              pools::Source& source) const;
+
+  // What the source knows by what is remembered in the store, however old. Asks nobody.
+  [[nodiscard]] pools::Knowledge consult(const pools::Source& source) const;
 
   // Ends what the attachment holds, in whichever store of this node it is. Without a network name
   // it goes by container id and interface. Nothing to end is success. `netns` may be empty; it
@@ -134,7 +137,7 @@ class Leases {
   // Otherwise brings the store in step with host-local's folders. `add` does both by itself. With
   // `dry_run` nothing is changed.
   // NOLINTNEXTLINE(modernize-use-nodiscard): that it is adopted is what most callers want
-  std::vector<Found> adopt(const std::string& network, const pools::Offer& offer,
+  std::vector<Found> adopt(const std::string& network, pools::Source& source,
                            bool dry_run = false) const;
 
   // Ends all leases of `network` that are not among `valid`, except those whose network namespace
@@ -174,7 +177,7 @@ class Leases {
   [[nodiscard]] store::Store::Options options(const std::filesystem::path& folder) const;
   [[nodiscard]] store::Store existing_or_empty() const;
   [[nodiscard]] store::Moment moment() const;
-  [[nodiscard]] std::vector<Granted> try_add(const AddRequest& request, const pools::Source& source,
+  [[nodiscard]] std::vector<Granted> try_add(const AddRequest& request, pools::Source& source,
                                              const std::function<bool()>& still_wanted) const;
   // What a DEL ended in one store, and the folders in which host-local has files of it too.
   struct Ended {

@@ -3,12 +3,15 @@
 
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "podlease/base/error.h"
 #include "podlease/net/address.h"
 #include "podlease/net/interval_set.h"
 #include "podlease/net/prefix.h"
 #include "podlease/net/range.h"
+#include "podlease/store/transaction.h"
 
 // Which addresses an attachment may draw from, in which order: a small class for each mode behind
 // one interface.
@@ -16,7 +19,8 @@ namespace podlease::pools {
 
 // A stretch of addresses, and what an answer from it says.
 struct PoolRange {
-  std::string name;         // for messages: where it was configured
+  std::string name;         // for messages: where it is written
+  std::string source;       // static, node spec, …: recorded in each lease
   net::Range range;         // both ends inclusive
   net::IntervalSet usable;  // of it, less gateways and what is excluded
   net::Prefix subnet;
@@ -35,18 +39,59 @@ struct PoolRangeSet {
   [[nodiscard]] std::string to_string() const;
 };
 
+// An address, and what it is: the API server, cilium_host of this node, …
+struct Landmark {
+  net::Address address;
+  std::string what;
+};
+
 struct Offer {
-  std::string source;  // static, …: recorded in each lease
   std::vector<PoolRangeSet> sets;
+  std::vector<Landmark> taken;   // in the ranges, and in use by something that is no pod
+  std::vector<Landmark> beyond;  // what a range can only hold by mistake
 
   [[nodiscard]] const PoolRange* range_of(net::Address address) const;
+  // Why an address in a range is not usable, for messages.
+  [[nodiscard]] std::string why_not_usable(net::Address address) const;
+};
+
+// One place where a source looked for ranges, and what came of it.
+struct Look {
+  std::string place;    // Node worker-1 spec.podCIDRs[0]
+  std::string value;    // what is written there; empty: nothing
+  std::string outcome;  // used for IPv4, not used: …
+  bool used = false;
+};
+
+// What a source knows.
+struct Knowledge {
+  std::variant<Offer, Error> answer;  // or what keeps it from knowing
+  bool stale = false;                 // should be learnt anew before an address is leased
+  std::vector<Look> looks;
+  std::vector<std::string> warnings;
+
+  [[nodiscard]] const Offer* offer() const { return std::get_if<Offer>(&answer); }
 };
 
 class Source {
  public:
+  Source() = default;
+  Source(const Source&) = delete;
+  Source& operator=(const Source&) = delete;
   virtual ~Source() = default;
-  // What may be leased now. Throws what keeps it from knowing.
-  [[nodiscard]] virtual Offer offer() const = 0;
+
+  // Of the addresses it may offer.
+  [[nodiscard]] virtual std::vector<net::Family> families() const = 0;
+
+  // What may be leased by what is remembered, however old. Asks nobody. Throws kConfig for what can
+  // never work.
+  [[nodiscard]] virtual Knowledge consult(store::Transaction& transaction,
+                                          const store::Moment& now) const = 0;
+
+  // Learns anew what `consult` goes by; the store must not be open. With `urgent` there is nothing
+  // to go by yet: waits for others who are about it. Failures of whoever is asked are remembered,
+  // for `consult` to tell. Throws kBusy or kIo for the store's.
+  virtual void refresh(bool /*urgent*/) {}
 };
 
 }  // namespace podlease::pools

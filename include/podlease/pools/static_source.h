@@ -12,7 +12,11 @@ class StaticSource final : public Source {
   // `conf` must outlive it.
   explicit StaticSource(const config::NetConf& conf) : conf_(&conf) {}
 
-  [[nodiscard]] Offer offer() const override;
+  [[nodiscard]] Offer offer() const;
+
+  [[nodiscard]] std::vector<net::Family> families() const override;
+  [[nodiscard]] Knowledge consult(store::Transaction& transaction,
+                                  const store::Moment& now) const override;
 
  private:
   const config::NetConf* conf_;

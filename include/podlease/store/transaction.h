@@ -81,6 +81,18 @@ struct Moment {
   std::string boot_id;
 };
 
+// An object of the cluster as it was last read, and how the last attempt to read it went.
+struct RemoteObject {
+  std::string server;                          // the host it was asked of
+  std::string body;                            // JSON; empty: never read, or no longer valid
+  std::chrono::sys_time<Milliseconds> read{};  // when `body` was
+  Moment attempted;                            // the last time it was asked for
+  std::string failure;                         // then; empty: it was had
+  std::string advice;                          // what to do about the failure; may be empty
+  bool hopeless = false;                       // trying again will not mend it
+  bool gone = false;                           // what was known of it holds no longer
+};
+
 // One transaction; rolled back unless committed. Failures of SQLite are thrown as kIo, kBusy where
 // a foreign connection keeps the store for longer than the lock's time-out. Unless it says
 // otherwise each call costs O(log n).
@@ -175,6 +187,10 @@ class Transaction {
   void note_ended(const AttachmentKey& key);
   [[nodiscard]] bool has_ended(const AttachmentKey& key);
   void forget_ended(const std::string& network);
+
+  // What is known of an object of the cluster. The key is the caller's.
+  [[nodiscard]] std::optional<RemoteObject> remote_object(const std::string& key);
+  void set_remote_object(const std::string& key, const RemoteObject& object);
 
   // Throws kOther if an address is not in exactly one place: for tests and `doctor`. O(n).
   void verify();

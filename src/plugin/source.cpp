@@ -1,0 +1,54 @@
+#include "podlease/plugin/source.h"
+
+#include <algorithm>
+
+#include "podlease/pools/node_source.h"
+#include "podlease/pools/static_source.h"
+
+namespace podlease::plugin {
+namespace {
+
+bool reads_cilium_node(const config::NetConf& conf) {
+  const std::vector<config::CidrSource>& sources = conf.kubernetes.sources;
+  return conf.mode == config::Mode::kCrd ||
+         std::find(sources.begin(), sources.end(), config::CidrSource::kCiliumNode) !=
+             sources.end();
+}
+
+}  // namespace
+
+ConfiguredSource::ConfiguredSource(const config::Document& document, const config::NetConf& conf,
+                                   const World& world) {
+  if (conf.mode == config::Mode::kStatic && !conf.needs_node()) {
+    source_ = std::make_unique<pools::StaticSource>(conf);
+    return;
+  }
+  const host::Host& host = *world.host;
+  reader_ = std::make_unique<pools::ApiNodeReader>(
+      conf.kubernetes,
+      [&host, node_name = world.node_name] {
+        const host::Names names = host.names();
+        return pools::Machine{.host_name = names.host_name,
+                              .node_name = node_name,
+                              .machine_id = names.machine_id,
+                              .system_uuid = names.system_uuid,
+                              .boot_id = host.boot_id()};
+      },
+      world.recording ? world.store.folder / "credentials" : std::filesystem::path());
+  objects_ = std::make_unique<pools::NodeObjects>(
+      pools::NodeObjects::Options{
+          .store = world.store,
+          .timeout = conf.kubernetes.timeout,
+          .refresh = conf.kubernetes.refresh,
+          .key = conf.kubernetes.kubeconfig.string() + " " + conf.kubernetes.node_name,
+          .with_cilium_node = reads_cilium_node(conf),
+          .recording = world.recording},
+      *reader_, *world.clock, *world.log, [&host] { return host.boot_id(); });
+  if (conf.mode == config::Mode::kCrd) {
+    source_ = std::make_unique<pools::CrdSource>(conf, *objects_, world.pod);
+  } else {
+    source_ = std::make_unique<pools::NodeSource>(document, conf, *objects_);
+  }
+}
+
+}  // namespace podlease::plugin

@@ -1,0 +1,180 @@
+#include "podlease/pools/node_objects.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "podlease/base/file.h"
+#include "podlease/base/flock.h"
+
+namespace podlease::pools {
+namespace {
+
+using store::Moment;
+using store::RemoteObject;
+
+// For so long an answer is not asked for again, however little it helped: the next one of many pods
+// that start together.
+constexpr Milliseconds kRecent{1'000};
+// What the one who asks takes beside the time that asking may take.
+constexpr Milliseconds kSlack{1'000};
+
+std::string node_key(const std::string& key) {
+  return "Node " + key;
+}
+
+std::string cilium_node_key(const std::string& key) {
+  return "CiliumNode " + key;
+}
+
+// Nothing if it was in another boot: then nobody knows how long ago.
+std::optional<Milliseconds> age(const Moment& moment, const Moment& now) {
+  if (moment.boot_id != now.boot_id) {
+    return std::nullopt;
+  }
+  return std::max(now.at.since_boot - moment.at.since_boot, Milliseconds(0));
+}
+
+template <typename Object>
+Remembered<Object> remembered(const std::optional<RemoteObject>& record,
+                              Object (*parse)(std::string_view)) {
+  Remembered<Object> result{.record = record};
+  if (record && !record->body.empty()) {
+    try {
+      result.object = parse(record->body);
+    } catch (const Error&) {
+      // Of another podlease; it is read again soon enough.
+    }
+  }
+  return result;
+}
+
+store::Store existing_or_empty(const store::Store::Options& options) {
+  std::optional<store::Store> store = store::Store::open_existing(options);
+  return store ? *std::move(store) : store::Store::in_memory();
+}
+
+// What is known after a reading, given what was known before.
+template <typename Object>
+RemoteObject updated(const std::optional<RemoteObject>& before, const Reading<Object>& reading,
+                     const std::string& server, const Moment& now) {
+  RemoteObject after = before.value_or(RemoteObject{});
+  after.attempted = now;
+  after.failure.clear();
+  after.advice.clear();
+  after.hopeless = false;
+  if (reading.object) {
+    after.server = server;
+    after.body = kube::to_json(*reading.object);
+    after.read = now.at.wall;
+  } else if (reading.failure) {
+    after.failure = reading.failure->what();
+    after.advice = reading.failure->details();
+    after.hopeless = reading.failure->kind() == ErrorKind::kConfig;
+  }
+  after.gone = reading.gone;
+  if (reading.gone) {
+    after.body.clear();
+  }
+  return after;
+}
+
+}  // namespace
+
+NodeObjects::NodeObjects(Options options, const NodeReader& reader, const Clock& clock,
+                         const Log& log, std::function<std::string()> boot_id)
+    : options_(std::move(options)),
+      reader_(&reader),
+      clock_(&clock),
+      log_(&log),
+      boot_id_(std::move(boot_id)) {}
+
+NodeObjects::View NodeObjects::view(store::Transaction& transaction, const Moment& now) const {
+  const auto record = [&](const std::optional<RemoteObject>& read, const std::string& key) {
+    return read ? read : transaction.remote_object(key);
+  };
+  View view{.node = remembered(record(node_, node_key(options_.key)), kube::parse_node)};
+  std::vector<const std::optional<RemoteObject>*> records{&view.node.record};
+  if (options_.with_cilium_node) {
+    view.cilium_node =
+        remembered(record(cilium_node_, cilium_node_key(options_.key)), kube::parse_cilium_node);
+    records.push_back(&view.cilium_node.record);
+  }
+  view.recent = true;
+  for (const std::optional<RemoteObject>* const each : records) {
+    const std::optional<Milliseconds> old =
+        *each ? age((*each)->attempted, now) : std::optional<Milliseconds>();
+    view.stale = view.stale || !old || *old >= options_.refresh;
+    view.recent = view.recent && old && *old < kRecent;
+  }
+  return view;
+}
+
+void NodeObjects::refresh(bool urgent) {
+  if (!options_.recording) {
+    read_and_record();
+    return;
+  }
+  const Moment asked = moment();
+  const std::filesystem::path path = options_.store.folder / "refresh.lock";
+  const UniqueFd lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!lock) {
+    throw io_error("open " + path.string(), errno);
+  }
+  const Milliseconds patience = urgent ? options_.timeout + kSlack : Milliseconds(1);
+  if (!flock_within(lock.get(), patience, path.string())) {
+    if (urgent) {
+      throw Error(ErrorKind::kBusy, "another process asks the Kubernetes API for this node's CIDR",
+                  "it has not come back with an answer: try again");
+    }
+    return;
+  }
+  if (!tried_since(asked)) {
+    read_and_record();
+  }
+}
+
+Moment NodeObjects::moment() const {
+  return {.at = clock_->now(), .boot_id = boot_id_()};
+}
+
+// Reports whether somebody else did, while this process waited for its turn.
+bool NodeObjects::tried_since(const Moment& moment) const {
+  store::Store store = store::Store::open(options_.store);
+  store::Transaction transaction = store.begin();
+  const std::optional<RemoteObject> node = transaction.remote_object(node_key(options_.key));
+  return node && node->attempted.boot_id == moment.boot_id &&
+         node->attempted.at.since_boot >= moment.at.since_boot;
+}
+
+void NodeObjects::read_and_record() {
+  const Readings readings = reader_->read(options_.with_cilium_node);
+  for (const std::optional<Error>* const failure :
+       {&readings.node.failure, &readings.cilium_node.failure}) {
+    if (*failure) {
+      log_->write(LogLevel::kWarning, "Kubernetes API: " + std::string((*failure)->what()));
+    }
+  }
+  const Moment now = moment();
+  store::Store store =
+      options_.recording ? store::Store::open(options_.store) : existing_or_empty(options_.store);
+  store::Transaction transaction = store.begin();
+  const auto after = [&](const std::string& key, const auto& reading) {
+    return updated(transaction.remote_object(key), reading, readings.server, now);
+  };
+  node_ = after(node_key(options_.key), readings.node);
+  cilium_node_ = after(cilium_node_key(options_.key), readings.cilium_node);
+  if (!options_.recording) {
+    return;
+  }
+  transaction.set_remote_object(node_key(options_.key), *node_);
+  if (options_.with_cilium_node) {
+    transaction.set_remote_object(cilium_node_key(options_.key), *cilium_node_);
+  }
+  transaction.commit();
+}
+
+}  // namespace podlease::pools
