@@ -81,6 +81,9 @@ struct AdoptOptions {
 
 [[nodiscard]] int audit(const Context& context);
 
+// `conf_dir` holds the runtime's network configurations.
+[[nodiscard]] int doctor(const Context& context, const std::filesystem::path& conf_dir);
+
 struct ExplainOptions {
   std::string container_id = "explain";
   std::string ifname = "eth0";
@@ -121,7 +124,8 @@ struct ReleaseOptions {
 
 [[nodiscard]] int show(const Context& context, const std::string& word);
 
-[[nodiscard]] int status(const Context& context);
+// `conf_dir` as for doctor.
+[[nodiscard]] int status(const Context& context, const std::filesystem::path& conf_dir);
 
 [[nodiscard]] int version(const Context& context);
 

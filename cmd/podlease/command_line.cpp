@@ -36,6 +36,7 @@ struct Parsed {
   GcOptions gc;
   ListOptions list;
   ReleaseOptions release;
+  std::filesystem::path conf_dir = "/etc/cni/net.d";
   std::string past;
   std::string shown;
   std::function<int()> run;
@@ -59,6 +60,12 @@ void add_common_options(CLI::App& app, Context& context) {
         context.lock_timeout = *duration;
       },
       "Longest wait for a store's lock (default: 30s)");
+}
+
+void add_conf_dir(CLI::App& command, Parsed& parsed) {
+  command
+      .add_option("--conf-dir", parsed.conf_dir, "Folder of the runtime's network configurations")
+      ->capture_default_str();
 }
 
 void add_looking_commands(CLI::App& app, Parsed& parsed) {
@@ -103,10 +110,24 @@ void add_looking_commands(CLI::App& app, Parsed& parsed) {
       "LEASED addresses are held; of those, ALIVE ones have a network namespace that was seen now, "
       "and\n"
       "ADOPTED ones came from host-local. FREED addresses were leased once and are free.\n"
-      "How full a range is depends on the configuration: podlease explain < "
-      "/etc/cni/net.d/10-podnet.conflist");
+      "Below, for the network configurations of this node: where each looks for its ranges, and "
+      "how "
+      "many\n"
+      "leases lie outside them and drain.");
+  add_conf_dir(*status_command, parsed);
   status_command->callback(
-      [&parsed] { parsed.run = [&parsed] { return status(parsed.context); }; });
+      [&parsed] { parsed.run = [&parsed] { return status(parsed.context, parsed.conf_dir); }; });
+
+  CLI::App* const doctor_command = app.add_subcommand(
+      "doctor", "Check all that an ADD on this node needs, and say what to do about what is wrong");
+  doctor_command->footer(
+      "For each network configuration of this node that uses podlease: can it work, can the store "
+      "be\n"
+      "written, is there a kubeconfig, who are we to the API server, does it answer, and which\n"
+      "ranges follow. Exit status 2 if something is wrong. Changes nothing.");
+  add_conf_dir(*doctor_command, parsed);
+  doctor_command->callback(
+      [&parsed] { parsed.run = [&parsed] { return doctor(parsed.context, parsed.conf_dir); }; });
 
   CLI::App* const explain_command =
       app.add_subcommand("explain", "Say which address an ADD would get, and why; changes nothing");

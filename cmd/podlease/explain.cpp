@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "command.h"
+#include "knowledge.h"
 #include "podlease/base/duration.h"
 #include "podlease/base/error.h"
 #include "podlease/base/file.h"
@@ -79,47 +80,17 @@ pools::Knowledge ask(const ipam::Leases& leases, pools::Source& source) {
   return knowledge;
 }
 
-void report_knowledge(const pools::Knowledge& knowledge, Json& report) {
-  for (const pools::Look& look : knowledge.looks) {
-    report["looks"].push_back({{"place", look.place},
-                               {"value", look.value},
-                               {"outcome", look.outcome},
-                               {"used", look.used}});
-  }
-  for (const std::string& warning : knowledge.warnings) {
-    report["warnings"].push_back(warning);
-  }
-  if (knowledge.offer() != nullptr) {
-    for (const pools::Landmark& landmark : knowledge.offer()->taken) {
-      report["taken"].push_back(
-          {{"address", landmark.address.to_string()}, {"what", landmark.what}});
-    }
-  }
-}
-
 void print_report(const Json& report) {
   std::cout << "network " << report["network"].get<std::string>() << ", store "
             << report["dataDir"].get<std::string>() << ", mode "
             << report["mode"].get<std::string>() << ", cool-down "
             << report["cooldown"].get<std::string>() << '\n';
-  for (const Json& look : report["looks"]) {
-    const std::string value = look["value"].get<std::string>();
-    std::cout << (look["used"].get<bool>() ? "* " : "  ") << look["place"].get<std::string>()
-              << ": " << (value.empty() ? "" : value + ", ") << look["outcome"].get<std::string>()
-              << '\n';
-  }
   for (const Json& excluded : report["excluded"]) {
     std::cout << "excluded: " << excluded.get<std::string>() << '\n';
   }
-  for (const Json& taken : report["taken"]) {
-    std::cout << "taken: " << taken["address"].get<std::string>() << ", "
-              << taken["what"].get<std::string>() << '\n';
-  }
+  print_knowledge(report, "");
   for (std::size_t index = 0; index < report["rangeSets"].size(); ++index) {
     print_set(report["rangeSets"][index], index);
-  }
-  for (const Json& warning : report["warnings"]) {
-    std::cout << "warning: " << warning.get<std::string>() << '\n';
   }
   for (const Json& answer : report["answer"]) {
     std::cout << "an ADD now gets " << answer["address"].get<std::string>() << ", gateway "
@@ -150,8 +121,7 @@ int explain(const Context& context, const ExplainOptions& options) {
 
   Json report{{"network", conf.essentials.name}, {"mode", config::to_string(conf.mode)},
               {"dataDir", data_dir.string()},    {"cooldown", format_duration(conf.cooldown)},
-              {"looks", Json::array()},          {"excluded", Json::array()},
-              {"taken", Json::array()},          {"rangeSets", Json::array()},
+              {"excluded", Json::array()},       {"rangeSets", Json::array()},
               {"warnings", conf.warnings},       {"answer", Json::array()}};
   for (const net::Range& range : conf.exclude.ranges()) {
     report["excluded"].push_back(range.to_string());

@@ -1,6 +1,8 @@
 #include <iostream>
 
 #include "command.h"
+#include "knowledge.h"
+#include "network_configs.h"
 #include "podlease/base/error.h"
 #include "table.h"
 
@@ -51,9 +53,64 @@ std::vector<Summary> summarise(const Context& context, const std::filesystem::pa
   return summaries;
 }
 
+// What a network configuration of this node leads to, by what is remembered.
+Json describe_network(const Context& context, const NetworkConfig& network) {
+  Json entry{{"file", network.file.string()}};
+  try {
+    if (network.error) {
+      throw Error(*network.error);
+    }
+    const config::NetConf conf = network.document->net_conf("");
+    const std::filesystem::path& folder =
+        context.data_dir.empty() ? conf.essentials.data_dir : context.data_dir;
+    const plugin::ConfiguredSource source = context.source(*network.document, conf, folder);
+    const pools::Knowledge knowledge = context.leases(folder).consult(*source);
+    entry.update({{"network", conf.essentials.name},
+                  {"mode", config::to_string(conf.mode)},
+                  {"stale", knowledge.stale}});
+    report_knowledge(knowledge, entry);
+    for (const std::string& warning : conf.warnings) {
+      entry["warnings"].push_back(warning);
+    }
+    if (const auto* const error = std::get_if<Error>(&knowledge.answer)) {
+      entry["error"] = error->what();
+      entry["remedy"] = error->details();
+    } else {
+      std::size_t draining = 0;
+      for (const StoredLease& stored : read_leases(context)) {
+        draining += stored.data_dir == folder && stored.lease.key.network == conf.essentials.name &&
+                            knowledge.offer()->range_of(stored.lease.address.address()) == nullptr
+                        ? 1U
+                        : 0U;
+      }
+      entry["draining"] = draining;
+    }
+  } catch (const Error& error) {
+    entry["error"] = error.what();
+    entry["remedy"] = error.details();
+  }
+  return entry;
+}
+
+void print_network(const Json& entry) {
+  std::cout << "configuration " << entry["file"].get<std::string>();
+  if (entry.contains("network")) {
+    std::cout << ": network " << entry["network"].get<std::string>() << ", mode "
+              << entry["mode"].get<std::string>();
+  }
+  std::cout << '\n';
+  print_knowledge(entry, "  ");
+  if (entry.contains("error")) {
+    std::cout << "  no new leases: " << entry["error"].get<std::string>() << "\n    "
+              << entry["remedy"].get<std::string>() << '\n';
+  } else if (entry["draining"] != 0) {
+    std::cout << "  " << entry["draining"] << " leases lie outside these ranges and drain\n";
+  }
+}
+
 }  // namespace
 
-int status(const Context& context) {
+int status(const Context& context, const std::filesystem::path& conf_dir) {
   Json document = Json::array();
   int exit_status = kDone;
   for (const std::filesystem::path& data_dir : context.data_dirs()) {
@@ -76,8 +133,14 @@ int status(const Context& context) {
     }
     document.push_back(std::move(entry));
   }
+  Json networks = Json::array();
+  for (const NetworkConfig& network : read_network_configs(conf_dir)) {
+    if (network.document) {
+      networks.push_back(describe_network(context, network));
+    }
+  }
   if (context.json) {
-    print(document);
+    print({{"stores", document}, {"configurations", networks}});
     return exit_status;
   }
   for (const Json& entry : document) {
@@ -101,6 +164,9 @@ int status(const Context& context) {
                                                             : "-"});
     }
     table.print();
+  }
+  for (const Json& network : networks) {
+    print_network(network);
   }
   return exit_status;
 }

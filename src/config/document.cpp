@@ -538,12 +538,27 @@ Document Document::parse(std::string_view text) {
 
 Document Document::parse_file(std::string_view text) {
   Document document = parse(text);
-  const Value root = document.impl_->root();
-  const Value plugins = root.member("plugins");
-  if (!plugins.present()) {
-    return document;
+  const Value plugins = document.impl_->root().member("plugins");
+  if (plugins.present() && !document.choose_plugin()) {
+    throw plugins.error("holds no plugin whose ipam.type is podlease");
   }
-  for (const Value& plugin : plugins.list()) {
+  return document;
+}
+
+std::optional<Document> Document::find_in_file(std::string_view text) {
+  Document document = parse(text);
+  const Value root = document.impl_->root();
+  const bool found = root.member("plugins").present()
+                         ? document.choose_plugin()
+                         : root.member("ipam").member("type").string() == "podlease";
+  return found ? std::optional<Document>(std::move(document)) : std::nullopt;
+}
+
+// Of a configuration list, makes this document the plugin that uses podlease, as libcni hands it to
+// one. Returns false if none does.
+bool Document::choose_plugin() {
+  const Value root = impl_->root();
+  for (const Value& plugin : root.member("plugins").list()) {
     if (plugin.member("ipam").member("type").string() == "podlease") {
       Json json = plugin.json();
       for (const char* const key : {"cniVersion", "name"}) {
@@ -551,11 +566,11 @@ Document Document::parse_file(std::string_view text) {
           json[key] = *value;
         }
       }
-      document.impl_->json = std::move(json);
-      return document;
+      impl_->json = std::move(json);
+      return true;
     }
   }
-  throw plugins.error("holds no plugin whose ipam.type is podlease");
+  return false;
 }
 
 Essentials Document::essentials() const {

@@ -92,7 +92,6 @@ class Race {
         return std::move(attempt.fd);
       }
       note_failure(attempt.address, error);
-      next_start_ = steady_clock::now();
     }
     return {};
   }
@@ -104,6 +103,7 @@ class Race {
   }
 
   void note_failure(net::Address address, int error) {
+    next_start_ = steady_clock::now();
     failures_ += failures_.empty() ? "" : ", ";
     failures_ += endpoint(address, port_) + ": " + std::strerror(error);
   }

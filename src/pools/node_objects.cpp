@@ -30,12 +30,12 @@ std::string cilium_node_key(const std::string& key) {
   return "CiliumNode " + key;
 }
 
-// Nothing if it was in another boot: then nobody knows how long ago.
-std::optional<Milliseconds> age(const Moment& moment, const Moment& now) {
-  if (moment.boot_id != now.boot_id) {
-    return std::nullopt;
+// How long ago; of another boot, or where there is none, nobody knows: longer than anything.
+Milliseconds age(const std::optional<RemoteObject>& record, const Moment& now) {
+  if (!record || record->attempted.boot_id != now.boot_id) {
+    return Milliseconds::max();
   }
-  return std::max(now.at.since_boot - moment.at.since_boot, Milliseconds(0));
+  return std::max(now.at.since_boot - record->attempted.at.since_boot, Milliseconds(0));
 }
 
 template <typename Object>
@@ -105,10 +105,9 @@ NodeObjects::View NodeObjects::view(store::Transaction& transaction, const Momen
   }
   view.recent = true;
   for (const std::optional<RemoteObject>* const each : records) {
-    const std::optional<Milliseconds> old =
-        *each ? age((*each)->attempted, now) : std::optional<Milliseconds>();
-    view.stale = view.stale || !old || *old >= options_.refresh;
-    view.recent = view.recent && old && *old < kRecent;
+    const Milliseconds old = age(*each, now);
+    view.stale = view.stale || old >= options_.refresh;
+    view.recent = view.recent && old < kRecent;
   }
   return view;
 }

@@ -66,12 +66,15 @@ Knowledge NodeSource::consult(store::Transaction& transaction, const store::Mome
                       .stale = view.stale || !view.recent,  // until there is something to lease
                       .looks = std::move(cidrs.looks),
                       .warnings = std::move(cidrs.warnings)};
-  tell_failures(view, knowledge);
+  tell_of(view, now, knowledge);
   if (const std::optional<Error> obstacle = obstacle_in(view.node); obstacle) {
     if (view.node.record->gone || cidrs.found.empty()) {
       knowledge.answer = *obstacle;
       return knowledge;
     }
+  }
+  if (const std::optional<Error> obstacle = obstacle_in(view.cilium_node)) {
+    knowledge.looks.push_back({.place = "CiliumNode", .outcome = obstacle->what()});
   }
   const std::vector<Family>& wanted =
       conf_->node_families.empty() ? conf_->families : conf_->node_families;

@@ -1,9 +1,13 @@
 #ifndef PODLEASE_SRC_POOLS_REMEMBERED_H_
 #define PODLEASE_SRC_POOLS_REMEMBERED_H_
 
+#include <algorithm>
+#include <chrono>
 #include <optional>
+#include <string>
 
 #include "podlease/base/clock.h"
+#include "podlease/base/duration.h"
 #include "podlease/base/error.h"
 #include "podlease/pools/node_objects.h"
 #include "podlease/pools/source.h"
@@ -30,15 +34,29 @@ std::optional<Error> obstacle_in(const Remembered<Object>& remembered) {
 // Adds to the warnings that what is gone by is old, and why.
 template <typename Object>
 void tell_failure(const char* kind, const Remembered<Object>& remembered, Knowledge& knowledge) {
-  if (remembered.record && !remembered.record->failure.empty()) {
-    knowledge.warnings.push_back(
-        (remembered.object ? kind + (" as of " + to_rfc3339(remembered.record->read)) + " is used: "
-                           : std::string()) +
-        remembered.record->failure);
+  if (remembered.object && !remembered.record->failure.empty()) {
+    knowledge.warnings.push_back(kind + (" as of " + to_rfc3339(remembered.record->read)) +
+                                 " is used: " + remembered.record->failure);
   }
 }
 
-inline void tell_failures(const NodeObjects::View& view, Knowledge& knowledge) {
+// Says what was read, and when.
+template <typename Object>
+void tell_origin(const char* kind, const Remembered<Object>& remembered, const store::Moment& now,
+                 Knowledge& knowledge) {
+  if (remembered.object) {
+    const Milliseconds age = std::max(now.at.wall - remembered.record->read, Milliseconds(0));
+    knowledge.origins.push_back(
+        std::string(kind) + " " + remembered.object->name + " (uid " + remembered.object->uid +
+        ") as of " + to_rfc3339(remembered.record->read) + ", " +
+        format_duration(std::chrono::duration_cast<std::chrono::seconds>(age)) + " ago, from " +
+        remembered.record->server);
+  }
+}
+
+inline void tell_of(const NodeObjects::View& view, const store::Moment& now, Knowledge& knowledge) {
+  tell_origin("Node", view.node, now, knowledge);
+  tell_origin("CiliumNode", view.cilium_node, now, knowledge);
   tell_failure("Node", view.node, knowledge);
   tell_failure("CiliumNode", view.cilium_node, knowledge);
 }

@@ -135,6 +135,9 @@ class Document {
   // is podlease, with name and cniVersion put in as libcni does. Throws kConfig if none is.
   [[nodiscard]] static Document parse_file(std::string_view text);
 
+  // As `parse_file`, but nothing where no plugin's ipam.type is podlease.
+  [[nodiscard]] static std::optional<Document> find_in_file(std::string_view text);
+
   Document(Document&&) noexcept;
   Document& operator=(Document&&) noexcept;
   Document(const Document&) = delete;
@@ -160,6 +163,8 @@ class Document {
  private:
   struct Impl;
   explicit Document(std::unique_ptr<Impl> impl);
+  bool choose_plugin();
+
   std::unique_ptr<Impl> impl_;
 };
 

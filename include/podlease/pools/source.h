@@ -67,6 +67,7 @@ struct Look {
 struct Knowledge {
   std::variant<Offer, Error> answer;  // or what keeps it from knowing
   bool stale = false;                 // should be learnt anew before an address is leased
+  std::vector<std::string> origins;   // what was read for it, and when
   std::vector<Look> looks;
   std::vector<std::string> warnings;
 
