@@ -11,7 +11,8 @@ Login::Login(const Kubeconfig& kubeconfig, std::filesystem::path cache)
 
 Credential Login::credential(Deadline deadline) {
   const User& user = kubeconfig_->user;
-  Credential credential{.token = read_token(user), .certificate = user.certificate, .key = user.key};
+  Credential credential{
+      .token = read_token(user), .certificate = user.certificate, .key = user.key};
   if (user.exec && credential.token.empty()) {
     const Credential& printed = of_plugin(deadline);
     credential.token = printed.token;

@@ -78,8 +78,9 @@ std::string names_in(const X509& certificate) {
     const BioPtr printed(BIO_new(BIO_s_mem()));
     GENERAL_NAME_print(printed.get(), sk_GENERAL_NAME_value(names.get(), i));
     std::array<char, 256> line{};
-    const int size = BIO_read(printed.get(), line.data(), static_cast<int>(line.size()));
-    text += (text.empty() ? "" : ", ") + std::string(line.data(), size > 0 ? size : 0);
+    std::size_t size = 0;
+    BIO_read_ex(printed.get(), line.data(), line.size(), &size);
+    text += (text.empty() ? "" : ", ") + std::string(line.data(), size);
   }
   return text.empty() ? "nobody" : in_one_line(text, kLongest);
 }
@@ -189,7 +190,8 @@ void TlsStream::demand_name(const Server& server) {
       rules, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
   const bool is_address = net::Address::parse(name_).has_value();
   if (!is_address) {
-    SSL_set_tlsext_host_name(ssl_.get(), name_.c_str());
+    // SSL_set_tlsext_host_name, without the cast in that macro.
+    SSL_ctrl(ssl_.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name_.data());
   }
   if (!server.skip_verification) {
     const int done = is_address ? X509_VERIFY_PARAM_set1_ip_asc(rules, name_.c_str())

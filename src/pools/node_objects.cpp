@@ -2,13 +2,16 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <utility>
 
 #include "podlease/base/file.h"
 #include "podlease/base/flock.h"
+#include "podlease/base/text.h"
 
 namespace podlease::pools {
 namespace {
@@ -19,6 +22,7 @@ using store::RemoteObject;
 // For so long an answer is not asked for again, however little it helped: the next one of many pods
 // that start together.
 constexpr Milliseconds kRecent{1'000};
+constexpr std::size_t kLongestWord = 16 << 10;
 // What the one who asks takes beside the time that asking may take.
 constexpr Milliseconds kSlack{1'000};
 
@@ -36,6 +40,13 @@ Milliseconds age(const std::optional<RemoteObject>& record, const Moment& now) {
     return Milliseconds::max();
   }
   return std::max(now.at.since_boot - record->attempted.at.since_boot, Milliseconds(0));
+}
+
+// Reports whether a number of milliseconds is at least `since`.
+bool later(std::string_view text, Milliseconds since) {
+  std::int64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  return error == std::errc() && end == text.data() + text.size() && Milliseconds(count) >= since;
 }
 
 template <typename Object>
@@ -131,22 +142,24 @@ void NodeObjects::refresh(bool urgent) {
     }
     return;
   }
-  if (!tried_since(asked)) {
-    read_and_record();
+  // Whoever asked last has left word in the file. The store would tell too, but everybody here
+  // would wait for its lock in turn.
+  const std::optional<std::string> word = read_file(path, kLongestWord);
+  const std::vector<std::string_view> fields = split(word ? *word : std::string_view(), '\n');
+  if (fields.size() == 3 && fields[0] == options_.key && fields[1] == asked.boot_id &&
+      later(fields[2], asked.at.since_boot)) {
+    return;
   }
+  read_and_record();
+  const Moment now = moment();
+  const std::string left =
+      options_.key + "\n" + now.boot_id + "\n" + std::to_string(now.at.since_boot.count());
+  static_cast<void>(ftruncate(lock.get(), 0));
+  static_cast<void>(pwrite(lock.get(), left.data(), left.size(), 0));  // or the next one asks too
 }
 
 Moment NodeObjects::moment() const {
   return {.at = clock_->now(), .boot_id = boot_id_()};
-}
-
-// Reports whether somebody else did, while this process waited for its turn.
-bool NodeObjects::tried_since(const Moment& moment) const {
-  store::Store store = store::Store::open(options_.store);
-  store::Transaction transaction = store.begin();
-  const std::optional<RemoteObject> node = transaction.remote_object(node_key(options_.key));
-  return node && node->attempted.boot_id == moment.boot_id &&
-         node->attempted.at.since_boot >= moment.at.since_boot;
 }
 
 void NodeObjects::read_and_record() {

@@ -476,9 +476,10 @@ BAD: dict[str, tuple[Config, int]] = {
     "nowhere/ipam-text": ({"cniVersion": "1.1.0", "name": "lab", "ipam": "host-local"}, 7),
     "nowhere/ipam-list": ({"cniVersion": "1.1.0", "name": "lab", "ipam": []}, 7),
     "nowhere/ipam-number": ({"cniVersion": "1.1.0", "name": "lab", "ipam": 1}, 7),
-    "ipam/no-range": (conf(), 7),
-    "ipam/ranges-none": (conf(ranges=[]), 7),
-    "ipam/ranges-null": (conf(ranges=None), 7),
+    # Without the mode, podlease asks for the node's podCIDR.
+    "ipam/no-range": (conf(mode="static"), 7),
+    "ipam/ranges-none": (conf(mode="static", ranges=[]), 7),
+    "ipam/ranges-null": (conf(mode="static", ranges=None), 7),
     "ipam/ranges-object": (conf(ranges={"subnet": V4}), 7),
     "ipam/ranges-text": (conf(ranges=V4), 7),
     "ipam/ranges-flat": (conf(ranges=[{"subnet": V4}]), 7),

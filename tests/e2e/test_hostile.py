@@ -156,9 +156,18 @@ def test_a_range_set_of_two_families_is_refused(plugin: Plugin):
 
 @pytest.mark.parametrize("ranges", [[], [[]], None, [None]])
 def test_no_ranges_are_refused(plugin: Plugin, ranges: Any):
-    config = plugin.config()
+    config = plugin.config(mode="static")
     config["ipam"]["ranges"] = ranges
     plugin.refuse(config, CONFIG, "range")
+
+
+def test_no_ranges_and_no_cluster_are_refused(plugin: Plugin):
+    """Without the mode, the ranges are those of the Node; this machine is none."""
+    config = plugin.config()
+    config["ipam"].pop("ranges", None)
+    error = error_of(plugin.add(config))
+    assert error["code"] == CONFIG and "no IP ranges specified" in error["msg"], error
+    assert plugin.leases() == []
 
 
 def test_a_configuration_without_ipam_or_name_is_refused(plugin: Plugin):

@@ -111,7 +111,6 @@ class NodeObjects {
 
  private:
   [[nodiscard]] store::Moment moment() const;
-  [[nodiscard]] bool tried_since(const store::Moment& moment) const;
   void read_and_record();
 
   Options options_;
