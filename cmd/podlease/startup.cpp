@@ -25,6 +25,17 @@ void __wrap__ZNSt8ios_base4InitC1Ev(void* self) {
   }
 }
 
+// OpenSSL asks the processor what it can do, in the start code of every process and once more when
+// it is first used: cpuid is a trap to the hypervisor in a virtual machine. Once is enough.
+void __real_OPENSSL_cpuid_setup();
+void __wrap_OPENSSL_cpuid_setup() {
+  static bool started = false;
+  if (started) {
+    __real_OPENSSL_cpuid_setup();
+  }
+  started = true;
+}
+
 // NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 }  // extern "C"
