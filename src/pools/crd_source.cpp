@@ -90,9 +90,10 @@ Knowledge CrdSource::consult(store::Transaction& transaction, const store::Momen
     if (usable.empty()) {
       knowledge.looks.push_back({.place = place, .outcome = "holds no free " + label + " address"});
       if (!conf_->families.empty()) {
-        knowledge.answer =
-            Error(ErrorKind::kBusy, place + " holds no " + label + " address for this pod",
-                  "whoever fills it (Cilium's operator, a cloud's) has to add some");
+        knowledge.answer = Error(
+            ErrorKind::kBusy,
+            std::string(place).append(" holds no ").append(label).append(" address for this pod"),
+            "whoever fills it (Cilium's operator, a cloud's) has to add some");
         return knowledge;
       }
       continue;

@@ -34,6 +34,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api_server.h"
 #include "podlease/base/file.h"
 #include "process.h"
 #include "report.h"
@@ -112,6 +113,7 @@ class Bench {
     if (!compares()) {
       flatness();
     }
+    host_scope();
     crowds();
     work();
     sizes();
@@ -372,6 +374,34 @@ class Bench {
     for (std::size_t index = 0; index < subjects.size(); ++index) {
       section.figures.push_back(memory("peak memory, " + taken[index]->name, subjects[index]));
     }
+  }
+
+  // The Node's podCIDR, against the same range in the configuration.
+  void host_scope() {
+    Section& section = this->section("The Node's podCIDR, against static ranges");
+    const Filling fixed{.leased = 100};
+    const ApiServer api(settings_.folder, fixed.subnet);
+    const Filling warm{.leased = 100, .kubeconfig = api.kubeconfig()};
+    const Filling cold{.leased = 100, .kubeconfig = api.kubeconfig(), .refresh = "0s"};
+    std::vector<Subject> subjects;
+    for (const Filling& filling : {fixed, warm, cold}) {
+      subjects.push_back(subject("podlease", filling));
+    }
+    const Rounds rounds = alternate(subjects, times(150, 25));
+    const double base = median(rounds.of[0].add);
+    const auto figure = [&](const std::string& what, std::size_t index) {
+      const double value = median(rounds.of[index].add);
+      return Figure{.what = what,
+                    .value = value,
+                    .unit = "ms",
+                    .against = "static",
+                    .other = base,
+                    .ratio = value / base,
+                    .disk_latency = median(rounds.disk)};
+    };
+    section.figures.push_back(figure("ADD, the Node remembered", 1));
+    section.figures.back().floor = at_most(1.10);
+    section.figures.push_back(figure("ADD that reads the Node, TLS on loopback", 2));
   }
 
   void crowds() {

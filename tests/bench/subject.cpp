@@ -75,6 +75,15 @@ class Plan {
   std::uint64_t total_;
 };
 
+// Where the addresses come from, as keys under `ipam`.
+std::string ranges_in(const Filling& filling) {
+  if (filling.kubeconfig.empty()) {
+    return R"("ranges": [[{"subnet": ")" + filling.subnet + R"("}]])";
+  }
+  return R"("kubernetes": {"kubeconfig": ")" + filling.kubeconfig.string() +
+         R"(", "nodeName": "bench", "refresh": ")" + filling.refresh + R"("})";
+}
+
 void flush(const std::filesystem::path& folder) {
   const UniqueFd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd || syncfs(fd.get()) != 0) {
@@ -98,8 +107,7 @@ Subject::Subject(std::string name, Plugin plugin, std::filesystem::path program,
   write_text(folder_ / "config.json",
              R"({"cniVersion": "1.1.0", "name": ")" + std::string(kNetwork) +
                  R"(", "type": "bridge", "ipam": {"type": ")" + type + R"(", "dataDir": ")" +
-                 (folder_ / "data").string() + R"(", "ranges": [[{"subnet": ")" + filling.subnet +
-                 R"("}]]}})" + "\n");
+                 (folder_ / "data").string() + R"(", )" + ranges_in(filling) + "}}\n");
   if (filling.leased + filling.freed > 0) {
     if (plugin == Plugin::kPodlease) {
       fill_podlease(filling);

@@ -18,6 +18,10 @@ struct Filling {
   std::string subnet = "10.0.0.0/16";
   std::uint64_t leased = 0;
   std::uint64_t freed = 0;  // for host-local, simply free
+  // Not empty: the subnet is not configured, but read from a Node. It is asked for again once it is
+  // older than `refresh`.
+  std::filesystem::path kubeconfig = {};
+  std::string refresh = "1h";
 };
 
 // A usable IPv4 /16 has this many addresses besides its gateway.
