@@ -1,0 +1,55 @@
+"""What an administrator does to a cluster, with the administrator's own tool."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Optional
+
+from lab import places
+
+
+class KubectlError(Exception):
+    """A command failed; the text is kubectl's."""
+
+
+class Kubectl:
+    """kubectl with one identity, in the namespace `default`."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._kubeconfig = kubeconfig
+
+    def __call__(self, *arguments: object, stdin: str = "", timeout: str = "30s") -> str:
+        """`timeout` is for each request."""
+        program = places.peers("kubernetes") / "kubectl"
+        command = [program, "--kubeconfig", self._kubeconfig, f"--request-timeout={timeout}"]
+        done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise KubectlError(done.stderr.strip())
+        return done.stdout
+
+    def get(self, kind: str, name: str) -> dict:
+        return json.loads(self("get", kind, name, "--output=json"))
+
+    def list(self, kind: str, selector: str = "") -> list[dict]:
+        arguments = [f"--selector={selector}"] if selector else []
+        return json.loads(self("get", kind, "--output=json", *arguments))["items"]
+
+    def create(self, *objects: dict) -> None:
+        self("create", "--filename=-", stdin=_document(objects))
+
+    def apply(self, *objects: dict) -> None:
+        self("apply", "--filename=-", stdin=_document(objects))
+
+    def patch(self, kind: str, name: str, patch: dict, kind_of_patch: str = "merge") -> None:
+        text = json.dumps(patch)
+        self("patch", kind, name, f"--type={kind_of_patch}", f"--patch={text}")
+
+    def delete(self, kind: str, name: Optional[str] = None, wait: bool = True) -> None:
+        """Without a name: all of that kind."""
+        what = [name] if name else ["--all"]
+        self("delete", kind, *what, "--ignore-not-found", f"--wait={json.dumps(wait)}")
+
+
+def _document(objects: tuple[dict, ...]) -> str:
+    items: list[Any] = list(objects)
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
