@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "command.h"
+#include "knowledge.h"
 #include "network_configs.h"
 #include "podlease/base/duration.h"
 #include "podlease/base/error.h"
@@ -81,14 +82,14 @@ void check_kubeconfig(const config::NetConf& conf, const Clock& clock, Checks& c
   }
 }
 
-void check_ranges(const pools::Knowledge& knowledge, Checks& checks) {
+void check_ranges(const Context& context, const pools::Knowledge& knowledge, Checks& checks) {
   for (const pools::Look& look : knowledge.looks) {
     checks.push_back({.health = Health::kOk,
                       .subject = look.used ? "range" : "no range",
                       .finding = look.place + (look.value.empty() ? "" : " " + look.value) + ": " +
                                  look.outcome});
   }
-  for (const std::string& warning : knowledge.warnings) {
+  for (const std::string& warning : warnings_of(context, knowledge)) {
     checks.push_back({.health = Health::kNote, .subject = "warning", .finding = warning});
   }
   if (const auto* const error = std::get_if<Error>(&knowledge.answer)) {
@@ -116,7 +117,7 @@ Checks check_network(const Context& context, const config::Document& document) {
     }
     const plugin::ConfiguredSource source = context.source(document, conf, folder);
     source->refresh(true);
-    check_ranges(context.leases(folder).consult(*source), checks);
+    check_ranges(context, context.leases(folder).consult(*source), checks);
   } catch (const Error& error) {
     checks.push_back(wrong("configuration", error));
   }

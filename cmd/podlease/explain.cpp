@@ -126,7 +126,7 @@ int explain(const Context& context, const ExplainOptions& options) {
   for (const net::Range& range : conf.exclude.ranges()) {
     report["excluded"].push_back(range.to_string());
   }
-  report_knowledge(knowledge, report);
+  report_knowledge(context, knowledge, report);
   if (knowledge.offer() != nullptr) {
     for (const pools::PoolRangeSet& set : knowledge.offer()->sets) {
       report["rangeSets"].push_back(

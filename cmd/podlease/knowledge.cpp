@@ -1,6 +1,9 @@
 #include "knowledge.h"
 
 #include <iostream>
+#include <utility>
+
+#include "podlease/ipam/overlaps.h"
 
 namespace podlease::cmd {
 namespace {
@@ -12,7 +15,17 @@ Json list_of(const Json& report, const char* key) {
 
 }  // namespace
 
-void report_knowledge(const pools::Knowledge& knowledge, Json& report) {
+std::vector<std::string> warnings_of(const Context& context, const pools::Knowledge& knowledge) {
+  std::vector<std::string> warnings = knowledge.warnings;
+  if (knowledge.offer() != nullptr) {
+    for (std::string& overlap : ipam::overlaps(*knowledge.offer(), context.host)) {
+      warnings.push_back(std::move(overlap));
+    }
+  }
+  return warnings;
+}
+
+void report_knowledge(const Context& context, const pools::Knowledge& knowledge, Json& report) {
   report["origins"] = knowledge.origins;
   report["looks"] = Json::array();
   for (const pools::Look& look : knowledge.looks) {
@@ -28,7 +41,7 @@ void report_knowledge(const pools::Knowledge& knowledge, Json& report) {
           {{"address", landmark.address.to_string()}, {"what", landmark.what}});
     }
   }
-  for (const std::string& warning : knowledge.warnings) {
+  for (const std::string& warning : warnings_of(context, knowledge)) {
     report["warnings"].push_back(warning);
   }
 }

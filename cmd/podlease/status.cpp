@@ -68,7 +68,7 @@ Json describe_network(const Context& context, const NetworkConfig& network) {
     entry.update({{"network", conf.essentials.name},
                   {"mode", config::to_string(conf.mode)},
                   {"stale", knowledge.stale}});
-    report_knowledge(knowledge, entry);
+    report_knowledge(context, knowledge, entry);
     for (const std::string& warning : conf.warnings) {
       entry["warnings"].push_back(warning);
     }

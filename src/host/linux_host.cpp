@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <string_view>
 #include <system_error>
@@ -296,6 +297,27 @@ std::optional<AddressHolder> LinuxHost::holder_of(net::Address address) const {
   return AddressHolder{.kind = entry->type == RTN_UNICAST ? AddressHolder::Kind::kRoute
                                                           : AddressHolder::Kind::kInterface,
                        .interface = interface_name(entry->interface)};
+}
+
+std::vector<RoutedNetwork> LinuxHost::routed_networks(net::Family family) const {
+  const std::map<unsigned, std::string> names = kernel().interface_names();
+  std::vector<RoutedNetwork> networks;
+  for (const Route& route : kernel().routes(family)) {
+    const bool is_network = route.type == RTN_UNICAST || route.type == RTN_BLACKHOLE ||
+                            route.type == RTN_UNREACHABLE || route.type == RTN_PROHIBIT;
+    const int length = route.destination.length();
+    if (!is_network || length == 0 || length == net::bit_width(family) ||
+        route.destination.address().is_link_local_v6()) {
+      continue;
+    }
+    const auto name = names.find(route.interface);
+    RoutedNetwork network{.destination = route.destination,
+                          .interface = name == names.end() ? "" : name->second};
+    if (std::find(networks.begin(), networks.end(), network) == networks.end()) {
+      networks.push_back(std::move(network));
+    }
+  }
+  return networks;
 }
 
 std::optional<Uplink> LinuxHost::uplink(net::Family family) const {

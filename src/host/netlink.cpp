@@ -224,6 +224,15 @@ AddressDump address_dump(net::Family family, unsigned interface) {
   return request;
 }
 
+RouteDump route_dump(net::Family family) {
+  RouteDump request{};
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = RTM_GETROUTE;
+  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  request.route.rtm_family = kernel_family(family);
+  return request;
+}
+
 LookUp look_up(net::Address address, unsigned flags) {
   LookUp request{};
   const int width = net::bit_width(address.family());
@@ -378,13 +387,19 @@ std::optional<Route> RouteSocket::host_entry(net::Address address) {
   if (strict_) {
     ask(look_up(address, RTM_F_FIB_MATCH), visit);
   } else {
-    RouteDump request{};
-    request.header.nlmsg_len = sizeof request;
-    request.header.nlmsg_type = RTM_GETROUTE;
-    request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    request.route.rtm_family = kernel_family(address.family());
-    ask(request, visit);
+    ask(route_dump(address.family()), visit);
   }
+  return found;
+}
+
+std::vector<Route> RouteSocket::routes(net::Family family) {
+  std::vector<Route> found;
+  ask(route_dump(family), [&](unsigned type, Bytes body) {
+    const auto route = read_route(type, body, family);
+    if (route && !route->cloned) {
+      found.push_back(*route);
+    }
+  });
   return found;
 }
 

@@ -51,6 +51,9 @@ class RouteSocket {
   // still looks for duplicates of it. Neither has an entry.
   [[nodiscard]] std::optional<Route> host_entry(net::Address address);
 
+  // Every entry of every table, cloned ones left out.
+  [[nodiscard]] std::vector<Route> routes(net::Family family);
+
   // How a packet of this host to `address` would go.
   [[nodiscard]] std::optional<Route> path_to(net::Address address);
 

@@ -39,10 +39,11 @@ ApiError too_large() {
           "the answer is larger than " + std::to_string(kLargestAnswer) + " bytes"};
 }
 
+ApiError cut_off() {
+  return {Cause::kUnreachable, "the connection ended before its answer did"};
+}
+
 ApiError error_for(const boost::beast::error_code& error) {
-  if (error == http::error::end_of_stream || error == http::error::partial_message) {
-    return {Cause::kUnreachable, "the connection ended before its answer did"};
-  }
   if (error == http::error::body_limit || error == http::error::header_limit) {
     return too_large();
   }
@@ -70,9 +71,11 @@ void read_message(TlsStream& stream, Parser& parser, std::string& rest) {
     error = {};
     const std::size_t count = stream.read(chunk.data(), chunk.size());
     if (count == 0) {
-      parser.put_eof(error);
-      if (error || !parser.is_done()) {
-        throw error_for(error ? error : http::make_error_code(http::error::partial_message));
+      if (parser.got_some()) {
+        parser.put_eof(error);
+      }
+      if (!parser.is_done()) {
+        throw cut_off();
       }
       return;
     }
@@ -95,9 +98,8 @@ Answer Connection::get(const std::string& target, const std::string& token) {
     request += "Authorization: Bearer " + token + "\r\n";
   }
   is_open_ = false;  // until the answer has been read to its end
-  if (!stream_.write(request + "\r\n")) {
-    // The server may have said why before it closed, and that is read below.
-  }
+  // Where that fails, the server may have said why before it closed.
+  static_cast<void>(stream_.write(request + "\r\n"));
   return read_answer();
 }
 

@@ -7,6 +7,7 @@
 
 #include "openssl.h"
 #include "podlease/base/error.h"
+#include "podlease/base/text.h"
 #include "podlease/kube/kubeconfig.h"
 #include "token.h"
 
@@ -39,7 +40,7 @@ KeyPair key_pair_of(const Kubeconfig& kubeconfig) {
   } catch (const Error& error) {
     throw Error(error.kind(),
                 kubeconfig.path.string() + ": client-certificate of the user of context " +
-                    kubeconfig.context + ": " + error.what(),
+                    in_quotes(kubeconfig.context) + ": " + error.what(),
                 "client-certificate and client-key must be PEM, and a pair");
   }
 }

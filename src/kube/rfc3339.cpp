@@ -16,7 +16,8 @@ class Pieces {
  public:
   explicit Pieces(std::string_view text) : rest_(text) {}
 
-  int digits(std::size_t count) {
+  // A number of that many digits, below `limit`.
+  int digits(std::size_t count, int limit) {
     int value = 0;
     const std::string_view piece = rest_.substr(0, count);
     if (piece.size() < count || piece.find_first_not_of(kDigits) != std::string_view::npos) {
@@ -24,6 +25,7 @@ class Pieces {
       return 0;
     }
     std::from_chars(piece.data(), piece.data() + piece.size(), value);
+    fits_ = fits_ && value < limit;
     rest_.remove_prefix(count);
     return value;
   }
@@ -56,9 +58,9 @@ std::chrono::minutes take_offset(Pieces& pieces) {
   }
   const bool is_west = pieces.begins_with('-');
   pieces.expect("+-");
-  const std::chrono::hours hours(pieces.digits(2));
+  const std::chrono::hours hours(pieces.digits(2, 24));
   pieces.expect(":");
-  const std::chrono::minutes offset = hours + std::chrono::minutes(pieces.digits(2));
+  const std::chrono::minutes offset = hours + std::chrono::minutes(pieces.digits(2, 60));
   return is_west ? -offset : offset;
 }
 
@@ -66,18 +68,19 @@ std::chrono::minutes take_offset(Pieces& pieces) {
 
 std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
   Pieces pieces(text);
-  const std::chrono::year year(pieces.digits(4));
+  const std::chrono::year year(pieces.digits(4, 10000));
   pieces.expect("-");
-  const std::chrono::month month(static_cast<unsigned>(pieces.digits(2)));
+  const std::chrono::month month(static_cast<unsigned>(pieces.digits(2, 13)));
   pieces.expect("-");
-  const std::chrono::day day(static_cast<unsigned>(pieces.digits(2)));
+  const std::chrono::day day(static_cast<unsigned>(pieces.digits(2, 32)));
   pieces.expect("Tt ");
-  const std::chrono::hours hours(pieces.digits(2));
+  const std::chrono::hours hours(pieces.digits(2, 24));
   pieces.expect(":");
-  const std::chrono::minutes minutes(pieces.digits(2));
+  const std::chrono::minutes minutes(pieces.digits(2, 60));
   pieces.expect(":");
-  const std::chrono::seconds seconds(pieces.digits(2));
+  const std::chrono::seconds seconds(pieces.digits(2, 61));  // a leap second
   if (pieces.skip(".")) {
+    pieces.digits(1, 10);
     pieces.skip_digits();
   }
   const std::chrono::minutes offset = take_offset(pieces);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "podlease/base/error.h"
+#include "podlease/base/text.h"
 
 namespace podlease::kube {
 namespace {
@@ -19,6 +20,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kDeepest = 32;
+constexpr std::size_t kLongestMessage = 120;
 
 Error wrong(const std::string& what, const YAML::Mark& mark) {
   return Error(ErrorKind::kConfig, what + ", line " + std::to_string(mark.line + 1));
@@ -116,7 +118,7 @@ Json parse_yaml(std::string_view text) {
     YAML::Parser parser(stream);
     parser.HandleNextDocument(builder);
   } catch (const YAML::Exception& error) {
-    throw wrong("is not YAML: " + error.msg, error.mark);
+    throw wrong("is not YAML: " + in_one_line(error.msg, kLongestMessage), error.mark);
   }
   return builder.take();
 }

@@ -23,7 +23,7 @@ std::string node_of(const std::string& pod_cidr) {
 
 ApiServer::ApiServer(const std::filesystem::path& folder, const std::string& pod_cidr)
     : kubeconfig_(folder / "kubeconfig"),
-      authority_("bench"),
+      authority_("bench authority"),
       server_({.identity = authority_.issue({.common_name = "bench", .names = "IP:127.0.0.1"})},
               [answer = kube::lab::answer(200, node_of(pod_cidr))](kube::lab::Session& session) {
                 session.answer_all(answer);

@@ -1,15 +1,17 @@
 """Other places where a node's addresses are written: both families, annotations, CiliumNode."""
 
-from typing import Iterator
+from typing import Iterator, Optional
 
 import pytest
 from lab import cilium
+from lab.cni import Answer
 from lab.cluster import Cluster, inside, pod
 from lab.control_plane import DUAL_STACK_POD_CIDRS, NO_POD_CIDRS
 from lab.waiting import until
 from lab.worker import Worker
 
 EXHAUSTED = 100
+TRY_AGAIN = 11
 
 
 @pytest.fixture
@@ -63,11 +65,9 @@ def test_annotations_serve_where_spec_has_nothing(cluster: Cluster, node1: Worke
         "kube-router.io/pod-cidr": "10.200.4.0/24",
         "kube-router.io/pod-cidrs": "10.200.5.0/24,fd00:200:5::/64",
     }
-    present = set(cluster.kubectl.get("node", "node1")["metadata"]["annotations"])
     with node1.bare_pods("pod-0"):
         for number, (key, value) in enumerate(aliases.items()):
-            only = {**dict.fromkeys({*present, *aliases}), key: value}
-            cluster.kubectl.patch("node", "node1", {"metadata": {"annotations": only}})
+            annotate(cluster, {**dict.fromkeys({*annotations, *aliases}), key: value})
             # Nothing is known in a new store.
             store = {"dataDir": f"/var/lib/podlease/alias-{number}"}
             answer = node1.call("ADD", "pod-0", ipam=store)
@@ -76,6 +76,40 @@ def test_annotations_serve_where_spec_has_nothing(cluster: Cluster, node1: Worke
             assert len(answer.addresses) == len(cidrs), (key, answer)
             assert all(inside(address, cidrs) for address in answer.addresses), (key, answer)
             assert node1.call("DEL", "pod-0", ipam=store).ok
+
+
+def annotate(cluster: Cluster, annotations: dict[str, Optional[str]]) -> None:
+    """Sets annotations of node1; None removes one."""
+    cluster.kubectl.patch("node", "node1", {"metadata": {"annotations": annotations}})
+
+
+def test_a_cidr_that_disappears_is_leased_from_no_more(cluster: Cluster, node1: Worker):
+    cluster.control_plane.use_pod_cidrs(NO_POD_CIDRS)
+    key = "network.cilium.io/ipv4-pod-cidr"
+    cluster.replace_node("node1", annotations={key: "10.200.6.0/24"})
+    node1.use_network({"kubernetes": {"refresh": "1s"}})
+    with node1.bare_pods("pod-0", "pod-1"):
+        assert node1.call("ADD", "pod-0").ok
+        annotate(cluster, {key: None})
+        answer = until("a refusal", lambda: refusal(node1, "pod-1"), 20)
+        assert answer.json["code"] == TRY_AGAIN, answer
+        assert "Node node1 has no podCIDR" in answer.json["msg"], answer
+        assert node1.leased() == ["10.200.6.2"]
+        annotate(cluster, {key: "10.200.7.0/24"})
+        answer = until("an address", lambda: grant(node1, "pod-1"), 20)
+        assert answer.addresses == ["10.200.7.2"]
+
+
+def refusal(node: Worker, pod: str) -> Optional[Answer]:
+    """Of an ADD; nothing if it gets an address, which is freed."""
+    answer = node.call("ADD", pod)
+    assert node.call("DEL", pod).ok
+    return None if answer.ok else answer
+
+
+def grant(node: Worker, pod: str) -> Optional[Answer]:
+    answer = node.call("ADD", pod)
+    return answer if answer.ok else None
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +153,10 @@ def test_crd_mode_leases_what_is_in_the_pool(cluster: Cluster, node1: Worker):
         "10.202.0.9": {"owner": "default/pinned"},
         "10.202.0.77": {"resource": "eni-1"},
     }
-    routes = [{"dst": "0.0.0.0/0"}]
-    crd = {"mode": "crd", "gateway": "10.202.0.1", "routes": routes}
+    # Single addresses belong to no subnet; the pods of this node are behind its bridge.
+    on_link = {"dst": "10.202.0.0/24", "gw": "0.0.0.0", "scope": 253}
     with cilium.node(cluster.kubectl, "node1", {"pool": pool}):
-        node1.use_network(crd, plugin="ptp", name="crd")
+        node1.use_network({"mode": "crd", "routes": [on_link]}, name="crd", gateway=False)
         pods = cluster.deploy("web", 2, node="node1")
         held = {address for each in pods for address in each.addresses}
         assert held == {"10.202.0.5", "10.202.0.77"}

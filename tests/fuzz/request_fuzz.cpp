@@ -114,6 +114,10 @@ class MadeUpHost final : public host::Host {
     return host::AddressHolder{.kind = host::AddressHolder::Kind::kInterface, .interface = "cni0"};
   }
 
+  [[nodiscard]] std::vector<host::RoutedNetwork> routed_networks(
+      net::Family /*family*/) const override {
+    return {};
+  }
   [[nodiscard]] std::optional<host::Uplink> uplink(net::Family family) const override {
     if (family == net::Family::kIpv6) {
       return std::nullopt;

@@ -133,6 +133,10 @@ class SimHost final : public host::Host {
   [[nodiscard]] std::optional<bool> is_inhabited(const host::NetnsId& netns) const override;
   [[nodiscard]] std::chrono::sys_time<Milliseconds> booted_at() const override;
   [[nodiscard]] std::optional<host::AddressHolder> holder_of(net::Address address) const override;
+  [[nodiscard]] std::vector<host::RoutedNetwork> routed_networks(
+      net::Family /*family*/) const override {
+    return {};
+  }
   [[nodiscard]] std::optional<host::Uplink> uplink(net::Family family) const override;
 
   // A new namespace called `name`. `reuse_inode`: with the number of one that has ended.

@@ -182,6 +182,10 @@ class FakeHost final : public host::Host {
     const auto found = holders.find(address);
     return found == holders.end() ? std::nullopt : std::optional(found->second);
   }
+  [[nodiscard]] std::vector<host::RoutedNetwork> routed_networks(
+      net::Family /*family*/) const override {
+    return routed;
+  }
   [[nodiscard]] std::optional<host::Uplink> uplink(net::Family family) const override {
     const auto found = uplinks.find(family);
     return found == uplinks.end() ? std::nullopt : std::optional(found->second);
@@ -221,6 +225,7 @@ class FakeHost final : public host::Host {
 
   std::string boot = "boot-1";
   host::Names own_names;
+  std::vector<host::RoutedNetwork> routed;
   std::map<std::string, host::NetnsSight> namespaces;           // others are absent
   std::map<std::string, std::vector<host::PodAddress>> inside;  // by path of the namespace
   std::set<host::NetnsId> inhabited;                            // by some process

@@ -36,6 +36,7 @@
 #include "podlease/config/net_conf.h"
 #include "podlease/host/host_local.h"
 #include "podlease/ipam/leases.h"
+#include "podlease/ipam/overlaps.h"
 #include "podlease/net/address.h"
 #include "podlease/net/interval_set.h"
 #include "podlease/pools/source.h"
@@ -2751,6 +2752,18 @@ std::uint32_t lives() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, LifeTest, ::testing::Range(1U, 1U + lives()));
+
+TEST(OverlapsTest, NamesTheNetworksARangeLiesInAndNoOthers) {
+  fakes::FakeHost host;
+  const auto network = [](const char* prefix, const char* interface) {
+    return host::RoutedNetwork{.destination = fakes::prefix(prefix), .interface = interface};
+  };
+  host.routed = {network("10.0.0.0/8", "eth1"), network("10.1.0.0/29", "cni0"),
+                 network("10.1.0.4/31", "x"), network("10.2.0.0/16", "eth2")};
+  EXPECT_THAT(
+      overlaps(offer_of(kSmall), host),
+      ElementsAre(AllOf(HasSubstr("ipam 10.1.0.0/29 lies in 10.0.0.0/8"), HasSubstr("via eth1"))));
+}
 
 }  // namespace
 }  // namespace podlease::ipam

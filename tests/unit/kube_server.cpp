@@ -1,6 +1,7 @@
 #include "kube_server.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <signal.h>
@@ -143,6 +144,8 @@ void Server::serve() {
   live_through_broken_pipes();
   while (true) {
     const UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    const int on = 1;  // as the real one does
+    static_cast<void>(setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
     {
       const std::scoped_lock lock(mutex_);
       if (!fd || stops_) {

@@ -67,6 +67,14 @@ struct Uplink {
   std::string interface;
 };
 
+// A network that this host has a route to.
+struct RoutedNetwork {
+  net::Prefix destination;
+  std::string interface;  // empty: it leads nowhere (blackhole, unreachable)
+
+  friend bool operator==(const RoutedNetwork&, const RoutedNetwork&) = default;
+};
+
 // By what this machine is known. Each may be empty: there is none, or it cannot be read.
 struct Names {
   std::string host_name;    // uname -n
@@ -120,6 +128,10 @@ class Host {
   // the kernel does not answer.
   [[nodiscard]] virtual std::optional<AddressHolder> holder_of(net::Address address) const = 0;
 
+  // Those in the routing tables, without default routes, single addresses, multicast and
+  // link-local ones. O(n) in the routes. Throws kIo if the kernel does not answer.
+  [[nodiscard]] virtual std::vector<RoutedNetwork> routed_networks(net::Family family) const = 0;
+
   // By the default route of the family; nothing without one. Throws kIo if the kernel does not
   // answer.
   [[nodiscard]] virtual std::optional<Uplink> uplink(net::Family family) const = 0;
@@ -138,6 +150,7 @@ class LinuxHost final : public Host {
   [[nodiscard]] std::optional<bool> is_inhabited(const NetnsId& netns) const override;
   [[nodiscard]] std::chrono::sys_time<Milliseconds> booted_at() const override;
   [[nodiscard]] std::optional<AddressHolder> holder_of(net::Address address) const override;
+  [[nodiscard]] std::vector<RoutedNetwork> routed_networks(net::Family family) const override;
   [[nodiscard]] std::optional<Uplink> uplink(net::Family family) const override;
 };
 

@@ -125,7 +125,6 @@ class Cluster:
         """Leaves the cluster as it was found: no pods, no leases, no store, plain nodes. That no
         lease is left when the last pod is gone is demanded of every test."""
         self.control_plane.start_api_server()
-        self.control_plane.use_pod_cidrs(control_plane.POD_CIDRS)
         for worker in self.workers.values():
             worker.restart_what_ended()
             for manifest in worker.static_pods.iterdir():
@@ -138,9 +137,13 @@ class Cluster:
         for worker in self.workers.values():
             worker.forget()
             worker.use_network()
-        for name in sorted(self._replaced):
-            self.replace_node(name)
+        # A controller manager would not start where a node has a CIDR of none of its ranges.
+        replaced = [self.delete_node(name) for name in sorted(self._replaced)]
+        self.control_plane.use_pod_cidrs(control_plane.POD_CIDRS)
+        for node in replaced:
+            self.create_node(node)
         self._replaced.clear()
+        self.connect()
         assert not any(left.values()), left
 
     # Nodes.
@@ -149,6 +152,7 @@ class Cluster:
         """Until it is ready for pods."""
 
         def ready() -> Optional[dict]:
+            self.control_plane.demand_running()
             node = self.kubectl.get("node", name)
             is_ready = condition(node, "Ready").get("status") == "True"
             return node if is_ready and not node["spec"].get("taints") else None
@@ -170,12 +174,10 @@ class Cluster:
                     other.routes_to(worker, self.pod_cidrs(name))
 
     def delete_node(self, name: str) -> dict:
-        """Behind its kubelet's back. Returns the object, fit to be created again."""
-        node = self.kubectl.get("node", name)
-        self.kubectl.delete("node", name)
+        """Behind its kubelet's back. Returns an object to create it anew."""
         self._replaced.add(name)
-        labels = node["metadata"]["labels"]
-        metadata = {"name": name, "labels": labels}
+        self.kubectl.delete("node", name)
+        metadata = {"name": name, "labels": {"kubernetes.io/hostname": name}}
         return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}}
 
     def replace_node(

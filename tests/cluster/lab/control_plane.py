@@ -122,9 +122,13 @@ class ControlPlane:
         self.scheduler.start()
 
     def stop(self) -> None:
-        for daemon in (self.scheduler, self.controller_manager, self.api_server, self.etcd):
+        for daemon in self._daemons():
             daemon.stop()
         subprocess.run(["ip", "link", "del", BRIDGE], check=False, stderr=subprocess.DEVNULL)
+
+    def demand_running(self) -> None:
+        for daemon in self._daemons():
+            assert daemon.running, f"{daemon.name} has ended:\n{daemon.tail()}"
 
     def start_api_server(self) -> None:
         """Returns when it answers."""
@@ -159,6 +163,9 @@ class ControlPlane:
                 what["name"],
                 event["responseStatus"]["code"],
             )
+
+    def _daemons(self) -> list[Daemon]:
+        return [self.scheduler, self.controller_manager, self.api_server, self.etcd]
 
     def _sign(self) -> dict[str, Path]:
         sign = self.authority.sign

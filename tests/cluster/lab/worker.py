@@ -189,13 +189,19 @@ class Worker:
     # Its network.
 
     def use_network(
-        self, ipam: Optional[dict] = None, *, plugin: str = "bridge", name: str = "podnet"
+        self,
+        ipam: Optional[dict] = None,
+        *,
+        plugin: str = "bridge",
+        name: str = "podnet",
+        gateway: bool = True,
     ) -> None:
-        """Makes this the node's network, with `ipam` beside the type podlease. A bridge of another
-        name for each network: it keeps the gateways it has."""
+        """Makes this the node's network, with `ipam` beside the type podlease. A bridge is the
+        gateway of its pods, unless told otherwise."""
         main: dict[str, Any] = {"type": plugin, "ipam": {**PODLEASE, **(ipam or {})}}
         if plugin == "bridge":
-            main |= {"bridge": f"br-{name}"[:15], "isDefaultGateway": True}
+            # Of another name for each network: it keeps the gateways it has.
+            main |= {"bridge": f"br-{name}"[:15], "isDefaultGateway": gateway}
             self._make_bridge(main["bridge"])
         self.network = {"cniVersion": "1.1.0", "name": name, "plugins": [main]}
         self.containerd.use_network(self.network)
