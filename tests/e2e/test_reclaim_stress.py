@@ -5,6 +5,7 @@ the others is checked at every look and at every answer; see lab/machine.py for 
 import json
 import os
 import random
+import subprocess
 import threading
 import time
 from collections import Counter, defaultdict
@@ -368,21 +369,56 @@ def endings(node: Node) -> Counter[str]:
     return Counter(lease["why"] for lease in past if lease["until"])
 
 
+# --- Slowly -------------------------------------------------------------------------------------
+
+
+def slowly(call: str, log: Path) -> list[str]:
+    """Something to run a command under: its second such system call takes a second."""
+    log.touch()
+    slow = ["-e", f"trace={call}", "-e", f"inject={call}:delay_enter=1s:when=2"]
+    return ["strace", "-f", "-o", str(log), *slow, "--"]
+
+
 def test_gc_ends_an_attachment_whole_or_not_at_all(node: Node, tmp_path: Path):
     """Its namespace goes between GC's looks at the one and the other of its addresses."""
     (pod,) = node.start(1)
     log = tmp_path / "strace"
-    slow = ["-e", "trace=statfs", "-e", "inject=statfs:delay_enter=1s:when=2"]
-    strace = ["strace", "-f", "-o", log, *slow, "--"]
+    under = slowly("statfs", log)
     with ThreadPoolExecutor(1) as thread:
-        gc = thread.submit(node.call, "GC", pod, under=strace, more={VALID: []})
-        while pod.netns.name not in (log.read_text() if log.exists() else ""):
-            assert not gc.done()
+        gc = thread.submit(node.call, "GC", pod, under=under, more={VALID: []})
+        while pod.netns.name not in log.read_text() and not gc.done():
             time.sleep(0.01)
         node.lose(pod)
-        answer = gc.result()
-    assert answer.ok, answer
+        assert gc.result().ok
     assert len(node.leases()) in (0, 2)
+
+
+def test_release_spares_who_came_back_meanwhile(node: Node, tmp_path: Path):
+    """It finds the lease and its namespace gone; then podman starts the container again; then it
+    has the lock to end the lease."""
+    (pod,) = node.start(1)
+    node.lose(pod)
+    log = tmp_path / "strace"
+    command = [*slowly("flock", log), places.podlease(), "release", pod.container]
+    command += ["--data-dir", node.ipam["dataDir"]]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as release:
+        while "flock" not in log.read_text() and release.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.3)  # it looks at the namespace
+        netns.create(pod.netns.name)
+        node.add(pod)
+    assert node.leases() == node.living()
+
+
+def test_release_of_an_address_ends_its_attachment_whole(node: Node):
+    """With half of what it asked for it would be served again."""
+    (pod,) = node.start(1)
+    node.lose(pod)
+    node.command("release", pod.addresses[0])
+    assert node.leases() == {}
+
+
+# --- Fast ---------------------------------------------------------------------------------------
 
 
 def test_a_small_range_under_many_pods_of_which_some_are_lost(node: Node):
