@@ -41,6 +41,9 @@ void report_knowledge(const Context& context, const pools::Knowledge& knowledge,
           {{"address", landmark.address.to_string()}, {"what", landmark.what}});
     }
   }
+  if (!report.contains("warnings")) {
+    report["warnings"] = Json::array();
+  }
   for (const std::string& warning : warnings_of(context, knowledge)) {
     report["warnings"].push_back(warning);
   }

@@ -134,8 +134,8 @@ void NodeObjects::refresh(bool urgent) {
   if (!lock) {
     throw io_error("open " + path.string(), errno);
   }
-  const Milliseconds patience = urgent ? options_.timeout + kSlack : Milliseconds(1);
-  if (!flock_within(lock.get(), patience, path.string())) {
+  // Also where something is remembered: of pods that start together, all shall go by the same.
+  if (!flock_within(lock.get(), options_.timeout + kSlack, path.string())) {
     if (urgent) {
       throw Error(ErrorKind::kBusy, "another process asks the Kubernetes API for this node's CIDR",
                   "it has not come back with an answer: try again");

@@ -1,5 +1,7 @@
 """The Node is deleted, comes back with another CIDR, has none yet, or is another machine's."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from lab.cluster import Cluster, condition, deployment, inside
 from lab.control_plane import API, NO_POD_CIDRS, POD_CIDRS
@@ -28,7 +30,8 @@ def test_pods_move_to_another_cidr_one_by_one(cluster: Cluster, node1: Worker):
 
     cluster.replace_node("node1", [latter])
     cluster.connect()
-    new = cluster.deploy("new", 3, node="node1")
+    cluster.deploy("new", 1, node="node1")
+    new = cluster.scale("new", 3)
     assert all(inside(each.addresses[0], [latter]) for each in new), new
     assert cluster.wait_for_rollout("old") == old
     cluster.demand_leases(old + new)
@@ -51,6 +54,21 @@ def test_pods_move_to_another_cidr_one_by_one(cluster: Cluster, node1: Worker):
     assert not any(inside(address, [former]) for address in node1.leased())
     assert node1.status()["draining"] == 0
     cluster.demand_leases(moved + new)
+
+
+def test_pods_that_start_at_once_all_learn_of_the_new_cidr(cluster: Cluster, node1: Worker):
+    """However long nobody asked: the former CIDR may be another node's by now."""
+    node1.use_network(EAGER)
+    latter = "10.244.78.0/24"
+    with node1.bare_pods(*(f"pod-{number}" for number in range(9))) as (first, *others):
+        assert node1.call("ADD", first).ok
+        cluster.replace_node("node1", [latter])
+        until("what was known is out of date", lambda: node1.status()["stale"])
+        with ThreadPoolExecutor(len(others)) as threads:
+            answers = list(threads.map(lambda name: node1.call("ADD", name), others))
+        assert all(answer.ok for answer in answers), answers
+        addresses = [answer.addresses[0] for answer in answers]
+        assert all(inside(address, [latter]) for address in addresses), addresses
 
 
 def test_without_a_node_there_are_no_new_leases(cluster: Cluster, node1: Worker):
@@ -92,7 +110,7 @@ def test_a_node_without_a_cidr_is_ready_and_gets_it_with_its_first_pod(
 
     def complaint() -> str:
         events = cluster.kubectl.list("events")
-        notes = [event["message"] for event in events if event["reason"] == "FailedCreatePodSandBox"]
+        notes = (event["message"] for event in events)
         return next((note for note in notes if "Node node1 has no podCIDR" in note), "")
 
     assert "--allocate-node-cidrs" in until("why the pod does not start", complaint)

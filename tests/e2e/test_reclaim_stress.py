@@ -1,6 +1,7 @@
 """A small range under many pods at once, of which some are lost: sixteen runtimes work on one
 store, an observer reads it all the time, and the grace passes again and again. What each may see of
-the others is checked at every look and at every answer; see lab/machine.py for how time passes."""
+the others is checked at every look and at every answer; see lab/machine.py for how time passes.
+Before that, single moments that are short there, made long."""
 
 import json
 import os

@@ -33,11 +33,6 @@ exec valgrind -q --leak-check=full --show-leak-kinds=definite,indirect,possible 
   --num-callers=40 --log-file="{folder}/%p.log" "{binary}" "$@"
 """
 
-pytestmark = pytest.mark.skipif(
-    not os.access(BINARY, os.X_OK), reason=f"there is no {BINARY}: run scripts/build debug"
-)
-
-
 class Valgrind:
     """Runs the calls of a `watched` block, and demands that nothing was wrong with them."""
 

@@ -106,7 +106,8 @@ class NodeObjects {
 
   [[nodiscard]] View view(store::Transaction& transaction, const store::Moment& now) const;
 
-  // Reads the objects again, unless another process does or has just done. `urgent`: waits for it.
+  // Reads the objects again, or waits until another process has. `urgent`: there is nothing to go
+  // by otherwise, so it throws kBusy where the other takes longer than it may.
   void refresh(bool urgent);
 
  private:

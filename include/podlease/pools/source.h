@@ -89,9 +89,10 @@ class Source {
   [[nodiscard]] virtual Knowledge consult(store::Transaction& transaction,
                                           const store::Moment& now) const = 0;
 
-  // Learns anew what `consult` goes by; the store must not be open. With `urgent` there is nothing
-  // to go by yet: waits for others who are about it. Failures of whoever is asked are remembered,
-  // for `consult` to tell. Throws kBusy or kIo for the store's.
+  // Learns anew what `consult` goes by, or waits for others who are about it; the store must not be
+  // open. Failures of whoever is asked are remembered, for `consult` to tell. Throws kBusy or kIo
+  // for the store's, and with `urgent`, where there is nothing to go by yet, kBusy if the others
+  // take too long.
   virtual void refresh(bool /*urgent*/) {}
 };
 

@@ -1,8 +1,6 @@
 """A whole cluster: a control plane and two nodes, for all tests of a session."""
 
 import ipaddress
-import json
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +155,7 @@ class Cluster:
             is_ready = condition(node, "Ready").get("status") == "True"
             return node if is_ready and not node["spec"].get("taints") else None
 
-        return until(f"{name} ready", ready, 90)
+        return until(f"{name} ready", ready, 120)
 
     def pod_cidrs(self, name: str) -> list[str]:
         """What spec says of a node; waits for the controller manager to have said it."""
@@ -238,14 +236,12 @@ class Cluster:
         return self.workers[pod.node]
 
     def demand_leases(self, pods: Sequence[Pod]) -> None:
-        """Each node leases just what its pods have, and nothing twice."""
+        """Each node leases just what these pods have, and nothing twice."""
         held = [address for pod in pods for address in pod.addresses]
         assert len(set(held)) == len(held), held
         for name, worker in self.workers.items():
             here = {address for pod in pods if pod.node == name for address in pod.addresses}
-            until(
-                f"{len(here)} leases on {name}", lambda: set(worker.leased()) == here, 30
-            )
+            until(f"just {len(here)} leases on {name}", lambda: set(worker.leased()) == here, 30)
 
     def demand_reach(self, pods: Sequence[Pod]) -> None:
         """Each reaches the others, by each of their addresses."""
@@ -253,9 +249,8 @@ class Cluster:
             sandbox = self.worker_of(pod).sandbox(uid=pod.uid)
             for other in pods:
                 for address in other.addresses:
-                    until(
-                        f"an answer of {other} to {pod}", lambda: sandbox.reaches(address), 20
-                    )
+                    what = f"an answer of {other} to {pod}"
+                    until(what, lambda: sandbox.reaches(address), 20)
 
 
 @pytest.fixture(scope="session")

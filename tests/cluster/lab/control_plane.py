@@ -1,4 +1,4 @@
-"""etcd, the API server, the controllers and the scheduler, in the network namespace of the tests."""
+"""etcd, API server, controllers and scheduler, in the network namespace of the tests."""
 
 import ipaddress
 import json

@@ -3,7 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from lab import places
 
@@ -40,9 +40,9 @@ class Kubectl:
     def apply(self, *objects: dict) -> None:
         self("apply", "--filename=-", stdin=_document(objects))
 
-    def patch(self, kind: str, name: str, patch: dict, kind_of_patch: str = "merge") -> None:
-        text = json.dumps(patch)
-        self("patch", kind, name, f"--type={kind_of_patch}", f"--patch={text}")
+    def patch(self, kind: str, name: str, patch: dict) -> None:
+        """None removes a key."""
+        self("patch", kind, name, "--type=merge", f"--patch={json.dumps(patch)}")
 
     def delete(self, kind: str, name: Optional[str] = None, wait: bool = True) -> None:
         """Without a name: all of that kind."""
@@ -51,5 +51,4 @@ class Kubectl:
 
 
 def _document(objects: tuple[dict, ...]) -> str:
-    items: list[Any] = list(objects)
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})

@@ -1,4 +1,4 @@
-"""Certificates and kubeconfigs, as an installer of Kubernetes makes them, by the openssl command."""
+"""Certificates and kubeconfigs, as an installer of Kubernetes makes them."""
 
 import json
 import subprocess

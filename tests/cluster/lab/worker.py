@@ -67,20 +67,6 @@ class NodeContainerd(Containerd):
         self.under: list[object] = []
         self.cgroup = self._cgroup
 
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def wait_for_config(self, conflist: dict) -> None:
-        """Waits until it has read just this network."""
-        self._wait_until("uses the network", lambda: self._networks() == [conflist])
-
-    def _networks(self) -> list[dict]:
-        networks = self.cri("runtime-status")["info"]["cniconfig"]["Networks"]
-        # Loopback is its own.
-        found = [json.loads(network["Config"]["Source"]) for network in networks]
-        return [conflist for conflist in found if conflist["name"] != "cni-loopback"]
-
     def start(self) -> None:
         binaries = places.peers("containerd")
         with self.log.open("ab") as log:
@@ -98,6 +84,20 @@ class NodeContainerd(Containerd):
             command += ["images", "import", "--local", self._pause_image]
             subprocess.run([*self.under, *command], check=True, capture_output=True)
             self._wait_until("has the image", lambda: PAUSE_IMAGE in self.cri("images"))
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def wait_for_config(self, conflist: dict) -> None:
+        """Waits until it has read just this network."""
+        self._wait_until("uses the network", lambda: self._networks() == [conflist])
+
+    def _networks(self) -> list[dict]:
+        networks = self.cri("runtime-status")["info"]["cniconfig"]["Networks"]
+        # Loopback is its own.
+        found = [json.loads(network["Config"]["Source"]) for network in networks]
+        return [conflist for conflist in found if conflist["name"] != "cni-loopback"]
 
 
 @dataclass
@@ -282,9 +282,9 @@ class Worker:
     def call(self, verb: str, container: str, ipam: Optional[dict] = None, **how: Any) -> Answer:
         """Calls podlease as the main plugin of this network does, with a namespace of that name.
         `ipam` goes beside what the network has."""
-        main = {**self.network["plugins"][0]}
-        main["ipam"] = {**main["ipam"], **(ipam or {})}
+        (main,) = self.network["plugins"]
         config = {"cniVersion": "1.1.0", "name": self.network["name"], **main}
+        config["ipam"] = {**main["ipam"], **(ipam or {})}
         netns = Path("/run/netns", container)
         how = {"under": self.under, "container_id": container, "netns": netns, **how}
         return cni.call(places.podlease(), verb, config, **how)
