@@ -1,12 +1,33 @@
+#include <algorithm>
 #include <iostream>
+#include <utility>
 
 #include "command.h"
 #include "podlease/base/error.h"
 
 namespace podlease::cmd {
+namespace {
+
+bool is_same_attachment(const StoredLease& a, const StoredLease& b) {
+  return a.data_dir == b.data_dir && a.lease.key == b.lease.key;
+}
+
+// All leases of the attachments that a word means: one address of a pod ends with its others.
+std::vector<StoredLease> find_attachments(const Context& context, const std::string& word) {
+  const std::vector<StoredLease> meant = find_leases(context, word);
+  std::vector<StoredLease> whole = read_leases(context);
+  std::erase_if(whole, [&](const StoredLease& stored) {
+    return std::none_of(meant.begin(), meant.end(), [&](const StoredLease& other) {
+      return is_same_attachment(stored, other);
+    });
+  });
+  return whole;
+}
+
+}  // namespace
 
 int release(const Context& context, const ReleaseOptions& options) {
-  const std::vector<StoredLease> leases = find_leases(context, options.word);
+  const std::vector<StoredLease> leases = find_attachments(context, options.word);
   if (leases.empty()) {
     throw Error(ErrorKind::kOther, options.word + " is leased to nobody");
   }
@@ -19,11 +40,19 @@ int release(const Context& context, const ReleaseOptions& options) {
     }
   }
   Json document = Json::array();
+  std::vector<StoredLease> released;
   for (const StoredLease& stored : leases) {
-    const bool ended = options.dry_run || context.leases(stored.data_dir).end(stored.lease);
+    if (!options.dry_run) {
+      for (store::Lease& ended : context.leases(stored.data_dir).end(stored.lease, options.force)) {
+        released.push_back({.data_dir = stored.data_dir, .lease = std::move(ended)});
+      }
+    }
+    const bool ended = std::any_of(released.begin(), released.end(), [&](const StoredLease& other) {
+      return is_same_attachment(stored, other) && other.lease.address == stored.lease.address;
+    });
     if (context.json) {
       document.push_back(to_json(stored));
-      document.back()["released"] = ended && !options.dry_run;
+      document.back()["released"] = ended;
     } else {
       std::cout << stored.lease.address.to_string() << " of network " << stored.lease.key.network
                 << ", " << pod_of(stored.lease) << ", container " << stored.lease.key.container_id

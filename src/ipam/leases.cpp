@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "adoption.h"
@@ -872,19 +873,22 @@ void Leases::collect(const std::string& network_name,
     });
   };
   const Moment now = moment();
+  std::set<AttachmentKey> judged;  // an attachment ends whole, so one look must do for all of it
   for (const Lease& lease : transaction.leases(network)) {
-    if (is_valid(lease)) {
+    if (is_valid(lease) || !judged.insert(lease.key).second) {
       continue;
     }
-    const std::string what =
-        "GC " + network_name + ": " + lease.address.to_string() + " of " + describe(lease);
+    const std::string what = "GC " + network_name + ": ";
     if (is_alive(lease, *host_)) {
       log_->write(LogLevel::kWarning,
-                  what + " is not among the valid attachments, and lives: kept");
+                  what + describe(lease) + " is not among the valid attachments, and lives: kept");
       continue;
     }
-    transaction.release(lease, now, store::Ending::kGc);
-    log_->write(LogLevel::kInfo, what + " ended");
+    for (const Lease& ended :
+         end_attachment(transaction, *network, lease, now, store::Ending::kGc)) {
+      log_->write(LogLevel::kInfo,
+                  what + ended.address.to_string() + " of " + describe(ended) + " ended");
+    }
   }
   transaction.commit();
 }
@@ -917,21 +921,29 @@ bool Leases::lives(const Lease& lease) const {
   return is_alive(lease, *host_);
 }
 
-bool Leases::end(const Lease& lease) const {
+std::vector<Lease> Leases::end(const Lease& lease, bool even_if_alive) const {
   std::optional<Store> store = Store::open_existing(options(data_dir_));
   if (!store) {
-    return false;
+    return {};
   }
   Transaction transaction = store->begin();
   const std::optional<Network> network = transaction.find_network(lease.key.network);
   const std::optional<Lease> there =
       network ? transaction.lease_at(*network, lease.address.address()) : std::nullopt;
   if (!there || there->key != lease.key) {
-    return false;
+    return {};
   }
-  transaction.release(*there, moment(), store::Ending::kRelease);
+  // Under the lock: the container may have come back a moment ago.
+  if (!even_if_alive && is_alive(*there, *host_)) {
+    throw Error(ErrorKind::kOther,
+                there->address.to_string() + " of " + describe(*there) +
+                    " is in use: its network namespace is alive",
+                "another pod would get the address too; --force releases it all the same");
+  }
+  std::vector<Lease> ended =
+      end_attachment(transaction, *network, *there, moment(), store::Ending::kRelease);
   transaction.commit();
-  return true;
+  return ended;
 }
 
 host::HostLocalState Leases::export_to_host_local(const std::string& network_name,

@@ -28,7 +28,7 @@ Entry::Entry(const std::filesystem::path& file, std::string path, const Json& js
 
 bool Entry::says(std::string_view field) const {
   const Json& value = member(field);
-  return value.is_string() ? value != "" : !value.empty();
+  return value.is_string() ? !value.get_ref<const std::string&>().empty() : !value.empty();
 }
 
 std::string Entry::text(std::string_view field) const {

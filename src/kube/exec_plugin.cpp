@@ -52,7 +52,7 @@ std::string info_for(const ExecPlugin& plugin, const Server& server) {
 std::vector<std::string> environment_for(const ExecPlugin& plugin, const Server& server) {
   std::vector<std::string> variables;
   for (const auto& [name, value] : plugin.env) {
-    variables.push_back(name + "=" + value);
+    variables.push_back(join({name, value}, "="));
   }
   variables.push_back(std::string(kInfoVariable) + "=" + info_for(plugin, server));
   const auto is_replaced = [&](std::string_view inherited) {

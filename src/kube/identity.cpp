@@ -29,7 +29,7 @@ std::string common_name_of(const X509& certificate) {
   if (size < 0) {
     return {};
   }
-  const std::string result(text, text + size);
+  std::string result(text, text + size);
   OPENSSL_free(text);
   return result;
 }

@@ -65,6 +65,9 @@ std::string describe(const Answer& answer) {
 
 // Which of our credentials it may be that does not count.
 std::string advice_for_unauthorized(const Kubeconfig& kubeconfig) {
+  if (kubeconfig.user.exec) {
+    return "see that the exec plugin in the kubeconfig logs in to this cluster";
+  }
   const Identity identity = identity_of(kubeconfig);
   if (!identity.certificate_ends) {
     return "see that the token in the kubeconfig is one of this cluster, and has not ended";

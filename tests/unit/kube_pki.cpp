@@ -20,7 +20,7 @@ void demand(bool holds) {
 }
 
 KeyPtr make_key() {
-  const KeyPtr key(EVP_EC_gen("P-256"), EVP_PKEY_free);
+  KeyPtr key(EVP_EC_gen("P-256"), EVP_PKEY_free);
   demand(key != nullptr);
   return key;
 }
@@ -37,7 +37,7 @@ void extend(X509* certificate, int what, const std::string& value) {
 // Without its issuer and its signature.
 CertificatePtr make_certificate(const Wanted& wanted, EVP_PKEY* key) {
   static long serial = 0;
-  const CertificatePtr certificate(X509_new(), X509_free);
+  CertificatePtr certificate(X509_new(), X509_free);
   X509* const raw = certificate.get();
   constexpr long kVersion3 = 2;
   X509_set_version(raw, kVersion3);

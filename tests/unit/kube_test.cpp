@@ -57,6 +57,7 @@
 namespace podlease::kube {
 
 // For messages of failed tests.
+// NOLINTNEXTLINE(readability-identifier-naming): the name is GoogleTest's
 void PrintTo(ApiError::Cause cause, std::ostream* out) {
   constexpr std::array<const char*, 11> kNames = {
       "kUnreachable", "kTimeout",   "kServerTls", "kIdentity", "kUnauthorized", "kForbidden",
@@ -103,12 +104,13 @@ class TempFolder {
   [[nodiscard]] const fs::path& path() const { return path_; }
 
   // A file in it.
+  // NOLINTNEXTLINE(modernize-use-nodiscard): that it is there is what some tests want
   fs::path put(const std::string& name, std::string_view text) const {
     std::ofstream(path_ / name, std::ios::binary) << text;
     return path_ / name;
   }
-  fs::path put_program(const std::string& name, std::string_view text) const {
-    const fs::path path = put(name, "#!/bin/sh\n" + std::string(text) + "\n");
+  [[nodiscard]] fs::path put_program(const std::string& name, std::string_view text) const {
+    fs::path path = put(name, "#!/bin/sh\n" + std::string(text) + "\n");
     fs::permissions(path, fs::perms::owner_all);
     return path;
   }
@@ -325,12 +327,12 @@ struct Written {
 class KubeconfigTest : public testing::Test {
  protected:
   [[nodiscard]] Kubeconfig read(const Written& written) const {
-    return read_kubeconfig(folder_.put("config", written.text()));
+    return read_kubeconfig(folder.put("config", written.text()));
   }
 
   // What is said about it, without the file's name before it, which must be there.
   [[nodiscard]] std::string refusal_of(const std::string& text) const {
-    const fs::path path = folder_.put("config", text);
+    const fs::path path = folder.put("config", text);
     const auto error = error_of([&] { static_cast<void>(read_kubeconfig(path)); });
     if (!error) {
       return "(accepted)";
@@ -346,11 +348,11 @@ class KubeconfigTest : public testing::Test {
     return refusal_of(written.text());
   }
 
-  TempFolder folder_;
+  TempFolder folder;
 };
 
 TEST_F(KubeconfigTest, FollowsTheCurrentContext) {
-  const Kubeconfig config = read_kubeconfig(folder_.put("config", R"(
+  const Kubeconfig config = read_kubeconfig(folder.put("config", R"(
 apiVersion: v1
 kind: Config
 preferences: {}
@@ -366,7 +368,7 @@ users:
 - {name: y, user: {token: yes}}
 )"));
   EXPECT_EQ(config.context, "two");
-  EXPECT_EQ(config.path, folder_.path() / "config");
+  EXPECT_EQ(config.path, folder.path() / "config");
   EXPECT_EQ(config.server.url, "https://b:2");
   EXPECT_EQ(config.server.tls_server_name, "c.example");
   EXPECT_FALSE(config.server.skip_verification);
@@ -374,7 +376,7 @@ users:
 }
 
 TEST_F(KubeconfigTest, ReadsJsonToo) {
-  const Kubeconfig config = read_kubeconfig(folder_.put("config", R"({
+  const Kubeconfig config = read_kubeconfig(folder.put("config", R"({
 	"current-context": "m", "clusters": [{"name": "c", "cluster": {"server": "https://h"}}],
 	"contexts": [{"name": "m", "context": {"cluster": "c", "user": "u"}}],
 	"users": [{"name": "u", "user": null}]})"));
@@ -436,9 +438,9 @@ TEST_F(KubeconfigTest, RefusesServersThatCannotBe) {
 
 TEST_F(KubeconfigTest, ReadsInlineDataAndFiles) {
   const Pem& pem = kubelet_identity();
-  folder_.put("ca.crt", authority().certificate());
-  folder_.put("both.pem", pem.certificate + pem.key);
-  const fs::path elsewhere = folder_.put("elsewhere.pem", pem.key);
+  folder.put("ca.crt", authority().certificate());
+  folder.put("both.pem", pem.certificate + pem.key);
+  const fs::path elsewhere = folder.put("elsewhere.pem", pem.key);
   const Kubeconfig config =
       read({.cluster = "{server: https://h, certificate-authority: ca.crt}",
             .user = "{client-certificate: both.pem, client-key: " + elsewhere.string() +
@@ -446,7 +448,7 @@ TEST_F(KubeconfigTest, ReadsInlineDataAndFiles) {
   EXPECT_EQ(config.server.authorities, authority().certificate());
   EXPECT_EQ(config.user.certificate, pem.certificate + pem.key);
   EXPECT_EQ(config.user.key, pem.key);
-  EXPECT_EQ(config.user.token_file, folder_.path() / "token");
+  EXPECT_EQ(config.user.token_file, folder.path() / "token");
 
   // Data beats files, which need not even be there.
   const Kubeconfig inlined = read(
@@ -480,7 +482,7 @@ TEST_F(KubeconfigTest, ReadsExecPlugins) {
         .user.exec.value()
         .command;
   };
-  EXPECT_EQ(command_of("bin/aws"), folder_.path() / "bin/aws");
+  EXPECT_EQ(command_of("bin/aws"), folder.path() / "bin/aws");
   EXPECT_EQ(command_of("/bin/aws"), "/bin/aws");
 }
 
@@ -611,11 +613,11 @@ TEST_F(KubeconfigTest, RefusesFilesThatCannotBeReadOrAreTooLarge) {
   };
   EXPECT_THAT(message_of("/none/kubeconfig"),
               StartsWith("kubeconfig /none/kubeconfig cannot be read: open: No such file"));
-  EXPECT_THAT(message_of(folder_.path()), HasSubstr("it is not a regular file"));
-  const fs::path pipe = folder_.path() / "pipe";
+  EXPECT_THAT(message_of(folder.path()), HasSubstr("it is not a regular file"));
+  const fs::path pipe = folder.path() / "pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
   EXPECT_THAT(message_of(pipe), HasSubstr("it is not a regular file"));
-  EXPECT_THAT(message_of(folder_.put("large", std::string((1U << 20U) + 1, '#'))),
+  EXPECT_THAT(message_of(folder.put("large", std::string((1U << 20U) + 1, '#'))),
               HasSubstr("it is larger than 1048576 bytes"));
 }
 
@@ -745,9 +747,9 @@ TEST(ProcessTest, KeepsTheEndOfMessages) {
 }
 
 TEST(ProcessTest, StartsItWithTheSignalsOfAFreshProcess) {
-  signal(SIGPIPE, SIG_IGN);
+  ASSERT_EQ(signal(SIGPIPE, SIG_IGN), SIG_DFL);
   const Outcome outcome = run_shell("kill -PIPE $$; echo ignored");
-  signal(SIGPIPE, SIG_DFL);
+  ASSERT_EQ(signal(SIGPIPE, SIG_DFL), SIG_IGN);
   EXPECT_EQ(outcome.exit, "signal 13");
 }
 
@@ -882,6 +884,7 @@ class NameServer {
 
 std::vector<std::string> texts_of(const std::vector<net::Address>& addresses) {
   std::vector<std::string> texts;
+  texts.reserve(addresses.size());
   for (const net::Address address : addresses) {
     texts.push_back(address.to_string());
   }
@@ -1674,8 +1677,8 @@ class ExecPluginTest : public testing::Test {
   // A plugin that does what `script` says and counts how often it ran.
   [[nodiscard]] Kubeconfig kubeconfig_with(const lab::Server& server,
                                            const std::string& script) const {
-    const fs::path program = folder_.put_program(
-        "plugin", "echo ran >> " + (folder_.path() / "runs").string() + "\n" + script);
+    const fs::path program = folder.put_program(
+        "plugin", "echo ran >> " + (folder.path() / "runs").string() + "\n" + script);
     Kubeconfig kubeconfig = kubeconfig_for(server.port());
     kubeconfig.user = {.exec = ExecPlugin{.api_version = "client.authentication.k8s.io/v1",
                                           .command = program.string()}};
@@ -1698,10 +1701,10 @@ class ExecPluginTest : public testing::Test {
   }
 
   [[nodiscard]] long runs() const {
-    const std::string text = folder_.text_of("runs");
+    const std::string text = folder.text_of("runs");
     return std::count(text.begin(), text.end(), '\n');
   }
-  [[nodiscard]] fs::path cache() const { return folder_.path() / "credentials"; }
+  [[nodiscard]] fs::path cache() const { return folder.path() / "credentials"; }
 
   // Takes this token, and no other.
   [[nodiscard]] static lab::Server::Talk taking(const std::string& token) {
@@ -1714,7 +1717,7 @@ class ExecPluginTest : public testing::Test {
     };
   }
 
-  TempFolder folder_;
+  TempFolder folder;
 };
 
 TEST_F(ExecPluginTest, GivesAToken) {
@@ -1749,7 +1752,7 @@ TEST_F(ExecPluginTest, IsNotAskedWhereThereIsAToken) {
 
 TEST_F(ExecPluginTest, IsToldWhatItAsksFor) {
   const lab::Server server(plain_tls(), taking("t-1"));
-  const std::string seen = (folder_.path() / "seen").string();
+  const std::string seen = (folder.path() / "seen").string();
   Kubeconfig kubeconfig = kubeconfig_with(server,
                                           "printf '%s|%s|%s|%s' \"$1\" \"$A\" \"$PODLEASE_TEST\" "
                                           "\"$KUBERNETES_EXEC_INFO\" > " +
@@ -1759,14 +1762,14 @@ TEST_F(ExecPluginTest, IsToldWhatItAsksFor) {
   ASSERT_EQ(setenv("A", "inherited", 1), 0);
   ASSERT_EQ(setenv("PODLEASE_TEST", "inherited", 1), 0);
   EXPECT_TRUE(client_for(kubeconfig).node("worker-1"));
-  EXPECT_EQ(folder_.text_of("seen"),
+  EXPECT_EQ(folder.text_of("seen"),
             R"(an arg|own|inherited|{"apiVersion":"client.authentication.k8s.io/v1",)"
             R"("kind":"ExecCredential","spec":{"interactive":false}})");
 
   kubeconfig.user.exec->provide_cluster_info = true;
   kubeconfig.server.tls_server_name = "localhost";
   EXPECT_TRUE(client_for(kubeconfig).node("worker-1"));
-  const std::string text = folder_.text_of("seen");
+  const std::string text = folder.text_of("seen");
   const auto cluster = nlohmann::json::parse(text.substr(text.find('{'))).at("spec").at("cluster");
   EXPECT_EQ(cluster.at("server"), kubeconfig.server.url);
   EXPECT_EQ(cluster.at("tls-server-name"), "localhost");
@@ -1812,7 +1815,7 @@ TEST_F(ExecPluginTest, IsAskedWhereTheCacheIsOfNoUse) {
   const Kubeconfig kubeconfig = kubeconfig_with(
       server, printing({{"token", "t-1"}, {"expirationTimestamp", in_seconds(3600)}}));
   for (const char* const text : {"", "{}", "[1]", "{\"of\": 1}", "rubbish"}) {
-    folder_.put("credentials", text);
+    folder.put("credentials", text);
     const long before = runs();
     EXPECT_TRUE(client_for(kubeconfig, kAmple, cache()).node("worker-1"));
     EXPECT_EQ(runs(), before + 1) << text;
@@ -1824,25 +1827,27 @@ TEST_F(ExecPluginTest, IsAskedWhereTheCacheIsOfNoUse) {
 TEST_F(ExecPluginTest, IsAskedAgainOnceWhatItGaveIsRefused) {
   std::string taken = "t-1";
   const lab::Server server(plain_tls(), [&](Session& session) { taking(taken)(session); });
-  const std::string now = (folder_.path() / "now").string();
+  const std::string now = (folder.path() / "now").string();
   const std::string script =
       "printf '{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\","
       " \"status\": {\"token\": \"%s\", \"expirationTimestamp\": \"" +
       in_seconds(3600) + "\"}}' $(cat " + now + ")";
   const Kubeconfig kubeconfig = kubeconfig_with(server, script);
-  folder_.put("now", "t-1");
+  folder.put("now", "t-1");
   EXPECT_TRUE(client_for(kubeconfig, kAmple, cache()).node("worker-1"));
   EXPECT_EQ(runs(), 1);
 
   // Revoked before its time: the one kept is dropped.
   taken = "t-2";
-  folder_.put("now", "t-2");
+  folder.put("now", "t-2");
   EXPECT_TRUE(client_for(kubeconfig, kAmple, cache()).node("worker-1"));
   EXPECT_EQ(runs(), 2);
 
   // What it gives now is refused too: that is an answer.
   taken = "t-3";
-  EXPECT_EQ(failure_with(kubeconfig, kAmple, cache()).cause, Cause::kUnauthorized);
+  const Failure failure = failure_with(kubeconfig, kAmple, cache());
+  EXPECT_EQ(failure.cause, Cause::kUnauthorized);
+  EXPECT_THAT(failure.message, HasSubstr("see that the exec plugin in the kubeconfig logs in"));
   EXPECT_EQ(runs(), 3);
   EXPECT_EQ(failure_with(kubeconfig, kAmple, cache()).cause, Cause::kUnauthorized);
   EXPECT_EQ(runs(), 4);
@@ -1874,7 +1879,7 @@ TEST_F(ExecPluginTest, MustGiveACredential) {
            {"exec yes", "printed more than 1048576 bytes"}}) {
     const Failure failure = failure_with(kubeconfig_with(server, script));
     EXPECT_EQ(failure.cause, Cause::kIdentity) << script;
-    EXPECT_THAT(failure.message, HasSubstr("exec plugin \"" + folder_.path().string()));
+    EXPECT_THAT(failure.message, HasSubstr("exec plugin \"" + folder.path().string()));
     EXPECT_THAT(failure.message, HasSubstr(what)) << script;
   }
   Kubeconfig missing = kubeconfig_with(server, "true");

@@ -157,8 +157,10 @@ class Leases {
   // Reports whether the namespace a lease was last seen in is alive now.
   [[nodiscard]] bool lives(const store::Lease& lease) const;
 
-  // Ends exactly this lease. Returns false if its address is somebody else's by now, or free.
-  [[nodiscard]] bool end(const store::Lease& lease) const;
+  // Ends the attachment that this lease is of, whole. Returns what was ended: nothing if its
+  // address is somebody else's by now, or free. Throws kOther if its network namespace is alive,
+  // unless `even_if_alive`.
+  [[nodiscard]] std::vector<store::Lease> end(const store::Lease& lease, bool even_if_alive) const;
 
   // The way back: writes all leases of `network` to host-local's folder for it below `root`, with
   // its cursors, and from then on shares the network, so that it does not matter when the

@@ -63,7 +63,8 @@ class Client {
   Client& operator=(const Client&) = delete;
   ~Client();
 
-  // Nothing: there is no such object (404). Throw ApiError.
+  // Nothing: the API says that there is no such object (404), or of a CiliumNode that it does not
+  // know the kind. Throw ApiError; each message names the object, the server and the cause.
   [[nodiscard]] std::optional<Node> node(const std::string& name);
   [[nodiscard]] std::optional<CiliumNode> cilium_node(const std::string& name);
 

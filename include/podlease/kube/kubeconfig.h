@@ -36,7 +36,7 @@ struct User {
   std::string key;                   // PEM; with `certificate`
   std::string token;                 // empty: none
   std::filesystem::path token_file;  // empty: none; beats `token`; read anew for each use
-  std::optional<ExecPlugin> exec;
+  std::optional<ExecPlugin> exec;    // asked where there is no token
 };
 
 struct Kubeconfig {
@@ -48,8 +48,9 @@ struct Kubeconfig {
 
 // The files it names are read, except the token's; relative paths are relative to its folder.
 // Throws kConfig, naming the file, the entry and the field: unreadable, not YAML, no
-// current-context or one that leads nowhere, a server that is not https, a certificate without its
-// key, what podlease refuses (proxy-url, auth-provider, impersonation, user name and password).
+// current-context or one that leads nowhere, two entries of one name, a server that is not https, a
+// certificate without its key, what podlease refuses (proxy-url, auth-provider, impersonation, user
+// name and password; YAML anchors and aliases).
 [[nodiscard]] Kubeconfig read_kubeconfig(const std::filesystem::path& path);
 
 // Who a kubeconfig makes us, as far as it can be told without asking anybody.
