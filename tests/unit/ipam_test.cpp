@@ -1000,15 +1000,21 @@ TEST_F(LeasesTest, AReleaseThatCannotHaveTheLockSaysBusy) {
       ErrorKind::kBusy);
 }
 
-TEST_F(LeasesTest, EndEndsExactlyThatLease) {
+TEST_F(LeasesTest, EndEndsExactlyThatAttachmentAndAllOfIt) {
+  offer = offer_of(kDual);
   add("a");
-  const store::Lease lease = all_leases().front();
-  EXPECT_TRUE(leases().end(lease));
-  EXPECT_FALSE(leases().end(lease)) << "free by now";
-  add("b", {"10.1.0.2"});
-  EXPECT_FALSE(leases().end(lease)) << "somebody else's by now";
-  EXPECT_FALSE(leases_in(folder.path() / "elsewhere").end(lease));
-  EXPECT_THAT(all(), ElementsAre("b/eth0 10.1.0.2/29"));
+  const store::Lease lease = all_leases().back();
+  EXPECT_EQ(thrown_by([&] { static_cast<void>(leases().end(lease, false)); }).kind,
+            ErrorKind::kOther)
+      << "it is alive";
+  host.end(netns_of("a"));
+  EXPECT_THAT(leases().end(lease, false), SizeIs(2));
+  EXPECT_THAT(leases().end(lease, false), IsEmpty()) << "free by now";
+  add("b", {"10.1.0.2", lease.address.address().to_string()});
+  EXPECT_THAT(leases().end(lease, true), IsEmpty()) << "somebody else's by now";
+  EXPECT_THAT(leases_in(folder.path() / "elsewhere").end(lease, true), IsEmpty());
+  EXPECT_THAT(all(), SizeIs(2));
+  EXPECT_THAT(leases().end(all_leases().front(), true), SizeIs(2));
 }
 
 // §5.4: GC.
@@ -1026,7 +1032,7 @@ TEST_F(LeasesTest, CollectEndsWhatIsNotValidAndNotAlive) {
                            {.network = "net", .container_id = "x", .ifname = "eth0"}});
   EXPECT_THAT(all(), ElementsAre("a/eth0 10.1.0.2/29", "d/eth0 10.1.0.5/29", "a/eth0 fd00::2/125",
                                  "d/eth0 fd00::5/125"));
-  EXPECT_THAT(log_text(), AllOf(HasSubstr("10.1.0.5/29 of container d eth0 is not among the valid"),
+  EXPECT_THAT(log_text(), AllOf(HasSubstr("container d eth0 is not among the valid"),
                                 HasSubstr("10.1.0.3/29 of container b eth0 ended")));
 }
 
@@ -1101,7 +1107,7 @@ TEST_F(LeasesTest, RefusesARangeThatHoldsTheNodeOrItsGateway) {
     } else {
       EXPECT_EQ(refused.kind, ErrorKind::kConfig) << what;
       EXPECT_THAT(refused.message, AllOf(HasSubstr(one.says), HasSubstr("eth0"))) << what;
-      EXPECT_FALSE(fs::exists(node.data_dir)) << what;
+      EXPECT_THAT(node.all(), IsEmpty()) << what;
     }
   }
 }
@@ -2067,10 +2073,14 @@ class Model {
   }
   void collect(const std::set<std::string>& valid, const Node& node) {
     std::vector<net::Address> ended;
+    std::set<std::string> judged;  // attachments end whole
     for (const auto& [address, lease] : leased) {
-      if (!valid.contains(lease.container) && !is_alive(lease, node)) {
-        ended.push_back(address);
+      if (valid.contains(lease.container) || !judged.insert(lease.container).second ||
+          is_alive(lease, node)) {
+        continue;
       }
+      const std::vector<net::Address>& all = held.at(lease.container);
+      ended.insert(ended.end(), all.begin(), all.end());
     }
     for (const net::Address address : ended) {
       release(address, node);
