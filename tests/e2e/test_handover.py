@@ -549,7 +549,7 @@ class History:
 
     def has_network(self) -> bool:
         shown = subprocess.check_output([places.podlease(), "status", "--output", "json"])
-        return any(store["networks"] for store in json.loads(shown))
+        return any(store["networks"] for store in json.loads(shown)["stores"])
 
     def end(self) -> None:
         """All pods end; then nothing is left behind in podlease."""

@@ -631,7 +631,7 @@ TEST_F(PluginTest, StatusTakesAHeldLockForHealth) {
 
 TEST_F(PluginTest, StatusSaysThatAConfigurationIsInvalid) {
   EXPECT_EQ(ask("STATUS", conf(R"("subnet":"10.1.0.0/33")")).code(), 7);
-  EXPECT_EQ(ask("STATUS", conf(R"("ranges":[])")).code(), 7);
+  EXPECT_EQ(ask("STATUS", conf(R"("mode":"static","ranges":[])")).code(), 7);
   EXPECT_EQ(ask("STATUS", "{").code(), 6);
 }
 
