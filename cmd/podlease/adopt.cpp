@@ -14,8 +14,7 @@ int adopt(const Context& context, const AdoptOptions& options) {
       config::Document::parse_file(read_all(STDIN_FILENO, kLargestInput));
   const config::NetConf conf = document.net_conf("");
   const std::string& network = conf.essentials.name;
-  const std::filesystem::path& data_dir =
-      context.data_dir.empty() ? conf.essentials.data_dir : context.data_dir;
+  const std::filesystem::path& data_dir = context.data_dir_of(conf);
   const plugin::ConfiguredSource source = context.source(document, conf, data_dir);
   const std::vector<ipam::Found> found =
       context.leases(data_dir).adopt(network, *source, options.dry_run);

@@ -37,6 +37,10 @@ struct Context {
 
   // The stores to look at.
   [[nodiscard]] std::vector<std::filesystem::path> data_dirs() const;
+  // The one of a network: --data-dir, or else what its configuration says. Must outlive the answer.
+  [[nodiscard]] const std::filesystem::path& data_dir_of(const config::NetConf& conf) const {
+    return data_dir.empty() ? conf.essentials.data_dir : data_dir;
+  }
   [[nodiscard]] store::Store::Options store_options(const std::filesystem::path& folder) const;
   [[nodiscard]] ipam::Leases leases(const std::filesystem::path& folder) const;
   // The source that a configuration means, which may ask the API but writes nothing down.

@@ -102,8 +102,7 @@ Checks check_network(const Context& context, const config::Document& document) {
   Checks checks;
   try {
     const config::NetConf conf = document.net_conf("");
-    const std::filesystem::path& folder =
-        context.data_dir.empty() ? conf.essentials.data_dir : context.data_dir;
+    const std::filesystem::path& folder = context.data_dir_of(conf);
     checks.push_back({.health = Health::kOk,
                       .subject = "configuration",
                       .finding = "network " + conf.essentials.name + ", mode " +

@@ -61,8 +61,7 @@ Json describe_network(const Context& context, const NetworkConfig& network) {
       throw Error(*network.error);
     }
     const config::NetConf conf = network.document->net_conf("");
-    const std::filesystem::path& folder =
-        context.data_dir.empty() ? conf.essentials.data_dir : context.data_dir;
+    const std::filesystem::path& folder = context.data_dir_of(conf);
     const plugin::ConfiguredSource source = context.source(*network.document, conf, folder);
     const pools::Knowledge knowledge = context.leases(folder).consult(*source);
     entry.update({{"network", conf.essentials.name},
