@@ -24,6 +24,7 @@
 #include "podlease/net/address.h"
 #include "podlease/net/prefix.h"
 #include "podlease/net/range.h"
+#include "support.h"
 
 // A made-up machine and a made-up time for the tests of areas ipam and plugin. Everything else
 // there is real.
@@ -40,29 +41,7 @@ inline net::Prefix prefix(std::string_view text) {
   return net::Prefix::parse(text).value();
 }
 
-// A folder that ends with the test.
-class TempFolder {
- public:
-  TempFolder() : TempFolder(std::filesystem::temp_directory_path()) {}
-  explicit TempFolder(const std::filesystem::path& parent) {
-    std::string name = (parent / "podlease-test-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      throw io_error("mkdtemp " + name, errno);
-    }
-    path_ = name;
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using support::TempFolder;
 
 // With the folders above it.
 inline void put(const std::filesystem::path& path, std::string_view body) {

@@ -48,12 +48,14 @@
 #include "podlease/base/text.h"
 #include "podlease/host/cni_cache.h"
 #include "podlease/host/host_local.h"
+#include "support.h"
 
 namespace podlease::host {
 namespace {
 
 namespace fs = std::filesystem;
 
+using support::TempFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -61,30 +63,6 @@ using ::testing::IsEmpty;
 net::Address address(std::string_view text) {
   return net::Address::parse(text).value();
 }
-
-// A folder that ends with the test.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string name = (fs::temp_directory_path() / "podlease-host-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      throw io_error("mkdtemp " + name, errno);
-    }
-    path_ = name;
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  ~TempFolder() {
-    std::error_code ignored;
-    fs::permissions(path_, fs::perms::owner_all, ignored);
-    fs::remove_all(path_, ignored);
-  }
-
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 void put(const fs::path& path, std::string_view body) {
   std::ofstream(path, std::ios::binary) << body;

@@ -84,42 +84,22 @@ using ::testing::Not;
 using ::testing::StartsWith;
 using Cause = ApiError::Cause;
 
-// A folder that ends with the test.
-class TempFolder {
+class TempFolder : public support::TempFolder {
  public:
-  TempFolder() {
-    std::string name = (fs::temp_directory_path() / "podlease-kube-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      throw io_error("mkdtemp " + name, errno);
-    }
-    path_ = name;
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  ~TempFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
   // A file in it.
   // NOLINTNEXTLINE(modernize-use-nodiscard): that it is there is what some tests want
   fs::path put(const std::string& name, std::string_view text) const {
-    std::ofstream(path_ / name, std::ios::binary) << text;
-    return path_ / name;
+    std::ofstream(path() / name, std::ios::binary) << text;
+    return path() / name;
   }
   [[nodiscard]] fs::path put_program(const std::string& name, std::string_view text) const {
-    fs::path path = put(name, "#!/bin/sh\n" + std::string(text) + "\n");
-    fs::permissions(path, fs::perms::owner_all);
-    return path;
+    fs::path file = put(name, "#!/bin/sh\n" + std::string(text) + "\n");
+    fs::permissions(file, fs::perms::owner_all);
+    return file;
   }
   [[nodiscard]] std::string text_of(const std::string& name) const {
-    return read_file(path_ / name, 1U << 20U).value_or("(none)");
+    return read_file(path() / name, 1U << 20U).value_or("(none)");
   }
-
- private:
-  fs::path path_;
 };
 
 // Who signs what everybody in the tests trusts.

@@ -2,12 +2,15 @@
 #define PODLEASE_TESTS_UNIT_SUPPORT_H_
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include "podlease/base/error.h"
 #include "podlease/base/file.h"
@@ -41,6 +44,31 @@ struct Pipe {
   }
   UniqueFd read_end;
   UniqueFd write_end;
+};
+
+// A folder that ends with the test, also where the test took its permissions away.
+class TempFolder {
+ public:
+  TempFolder() : TempFolder(std::filesystem::temp_directory_path()) {}
+  explicit TempFolder(const std::filesystem::path& parent) {
+    std::string name = (parent / "podlease-test-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      throw io_error("mkdtemp " + name, errno);
+    }
+    path_ = name;
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+  ~TempFolder() {
+    std::error_code ignored;
+    std::filesystem::permissions(path_, std::filesystem::perms::owner_all, ignored);
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
 };
 
 }  // namespace podlease::support
