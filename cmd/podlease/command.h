@@ -85,6 +85,12 @@ struct AdoptOptions {
 
 [[nodiscard]] int audit(const Context& context);
 
+struct CrdsOptions {
+  int ipv4_block = 26;  // prefix lengths
+  int ipv6_block = 122;
+};
+[[nodiscard]] int crds(const CrdsOptions& options);
+
 // `conf_dir` holds the runtime's network configurations.
 [[nodiscard]] int doctor(const Context& context, const std::filesystem::path& conf_dir);
 

@@ -31,6 +31,7 @@ constexpr const char* kWord =
 struct Parsed {
   Context context;
   AdoptOptions adopt;
+  CrdsOptions crds;
   ExplainOptions explain;
   ExportOptions exports;
   GcOptions gc;
@@ -143,6 +144,23 @@ void add_looking_commands(CLI::App& app, Parsed& parsed) {
   explain_command->add_option("--args", parsed.explain.args, "As CNI_ARGS, e.g. \"IP=10.1.0.9\"");
   explain_command->callback(
       [&parsed] { parsed.run = [&parsed] { return explain(parsed.context, parsed.explain); }; });
+
+  CLI::App* const crds_command = app.add_subcommand(
+      "crds", "Print the definitions of PodPool and PodBlock, for kubectl apply");
+  crds_command->footer(
+      "All blocks of a family have one size in a cluster, and the API server enforces it, since\n"
+      "of overlapping claims neither would be refused. Choose before the first block is claimed.\n"
+      "Always YAML. Example:\n"
+      "podlease crds --ipv4-block 25 | kubectl apply --server-side -f -");
+  crds_command
+      ->add_option("--ipv4-block", parsed.crds.ipv4_block,
+                   "Prefix length of an IPv4 block, 16 to 30")
+      ->capture_default_str();
+  crds_command
+      ->add_option("--ipv6-block", parsed.crds.ipv6_block,
+                   "Prefix length of an IPv6 block, 64 to 126")
+      ->capture_default_str();
+  crds_command->callback([&parsed] { parsed.run = [&parsed] { return crds(parsed.crds); }; });
 
   app.add_subcommand("version", "Show the versions of podlease, its store and CNI")
       ->callback([&parsed] { parsed.run = [&parsed] { return version(parsed.context); }; });
