@@ -111,7 +111,7 @@ Checks check_network(const Context& context, const config::Document& document) {
       checks.push_back({.health = Health::kNote, .subject = "warning", .finding = warning});
     }
     check_store(folder, checks);
-    if (conf.mode != config::Mode::kStatic || conf.needs_node()) {
+    if (!conf.is_fixed()) {
       check_kubeconfig(conf, context.clock, checks);
     }
     const plugin::ConfiguredSource source = context.source(document, conf, folder);

@@ -138,14 +138,12 @@ Mode read_mode(const Value& value, bool ranges_given) {
   if (!text) {
     return ranges_given ? Mode::kStatic : Mode::kKubernetes;
   }
-  constexpr std::array<std::string_view, 2> kPlanned{"cluster-pool", "multi-pool"};
-  if (std::any_of(kPlanned.begin(), kPlanned.end(),
-                  [&](std::string_view known) { return equals_ignoring_case(*text, known); })) {
+  if (equals_ignoring_case(*text, "multi-pool")) {
     throw Error(ErrorKind::kUnsupportedField,
                 value.path() + " " + in_quotes(*text) + " is not in this version of podlease",
-                "this version has the modes static, kubernetes and crd");
+                "this version has the modes static, kubernetes, crd and cluster-pool");
   }
-  for (const Mode mode : {Mode::kStatic, Mode::kKubernetes, Mode::kCrd}) {
+  for (const Mode mode : {Mode::kStatic, Mode::kKubernetes, Mode::kCrd, Mode::kClusterPool}) {
     if (!equals_ignoring_case(*text, to_string(mode))) {
       continue;
     }
@@ -156,7 +154,7 @@ Mode read_mode(const Value& value, bool ranges_given) {
     }
     return mode;
   }
-  throw value.error("is none of static, kubernetes and crd");
+  throw value.error("is none of static, kubernetes, crd and cluster-pool");
 }
 
 std::vector<Family> read_families(const Value& value) {
@@ -197,17 +195,20 @@ std::vector<RangeSet> choose_families(const Value& value, const std::vector<Fami
   return chosen;
 }
 
-KubernetesConf read_kubernetes(const Value& value) {
-  KubernetesConf conf{.kubeconfig = read_absolute_path(value.member("kubeconfig"))};
-  const Value node_name = value.member("nodeName");
-  conf.node_name = node_name.string().value_or("");
-  // What a name of a Kubernetes object may hold; anything else would change the request.
-  if (std::any_of(conf.node_name.begin(), conf.node_name.end(), [](char c) {
+// The name of a Kubernetes object; anything else than a name may hold would change the request.
+std::string read_object_name(const Value& value, const std::string& otherwise, const char* wrong) {
+  std::string name = value.string().value_or(otherwise);
+  if (std::any_of(name.begin(), name.end(), [](char c) {
         return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.';
       })) {
-    throw node_name.error("is no name of a Node",
-                          "it holds small letters, digits, '-' and '.': kubectl get nodes");
+    throw value.error(wrong, "it holds small letters, digits, '-' and '.'");
   }
+  return name;
+}
+
+KubernetesConf read_kubernetes(const Value& value) {
+  KubernetesConf conf{.kubeconfig = read_absolute_path(value.member("kubeconfig"))};
+  conf.node_name = read_object_name(value.member("nodeName"), "", "is no name of a Node");
   const Value timeout = value.member("timeout");
   conf.timeout = read_duration(timeout, conf.timeout);
   if (conf.timeout == Milliseconds(0)) {
@@ -361,20 +362,52 @@ bool is_true(const Value& value) {
   }
 }
 
+// What the main plugin does with the gateway of an answer.
+struct MainPlugin {
+  bool is_ptp = false;             // takes it for its end of the link, and needs one
+  bool is_bridge_gateway = false;  // takes it for the bridge's, or invents one; one a family
+};
+
+MainPlugin main_plugin_in(const Value& root) {
+  std::string type;
+  try {
+    type = root.member("type").string().value_or("");
+  } catch (const Error&) {
+    return {};
+  }
+  return {.is_ptp = type == "ptp",
+          .is_bridge_gateway = type == "bridge" && (is_true(root.member("isGateway")) ||
+                                                    is_true(root.member("isDefaultGateway")))};
+}
+
+// The same for blocks of a pool, of which a node may have several: before the first pod.
+void check_blocks(const Value& root, const NetConf& conf) {
+  const MainPlugin plugin = main_plugin_in(root);
+  const bool has_gateway = !conf.gateway_none && conf.prefix != PrefixMode::kHost;
+  if (plugin.is_ptp && !has_gateway) {
+    throw Error(ErrorKind::kConfig, "ipam has no gateway, and ptp needs one",
+                "leave ipam.gateway out, and set ipam.prefix to \"subnet\"");
+  }
+  if (plugin.is_bridge_gateway && (conf.prefix != PrefixMode::kPool || !has_gateway)) {
+    throw Error(ErrorKind::kConfig,
+                "mode cluster-pool may give this node several blocks, and bridge with isGateway "
+                "can have one subnet of a family",
+                "set ipam.prefix to \"pool\" and leave ipam.gateway out, or use ptp: "
+                "conf/10-cluster-pool-ptp.conflist");
+  }
+  if (conf.gateway && conf.prefix != PrefixMode::kPool) {
+    throw root.member("ipam").member("gateway").error(
+        "is one address, and each block has its own gateway, its first address",
+        "leave it out, or set ipam.prefix to \"pool\"");
+  }
+}
+
 // Combinations of the main plugin's keys and ours that break pods later, or put one address on two
 // interfaces.
 void check_main_plugin(const Value& root, const std::vector<RangeSet>& sets,
                        std::vector<std::string>& warnings) {
-  const Value type_value = root.member("type");
-  std::string type;
-  try {
-    type = type_value.string().value_or("");
-  } catch (const Error&) {
-    return;
-  }
-  const bool bridge_gateway = type == "bridge" && (is_true(root.member("isGateway")) ||
-                                                   is_true(root.member("isDefaultGateway")));
-  if (!bridge_gateway && type != "ptp") {
+  const MainPlugin plugin = main_plugin_in(root);
+  if (!plugin.is_bridge_gateway && !plugin.is_ptp) {
     return;
   }
   for (const RangeSet& set : sets) {
@@ -387,12 +420,12 @@ void check_main_plugin(const Value& root, const std::vector<RangeSet>& sets,
         throw Error(
             ErrorKind::kConfig,
             range.path + " has no gateway, and " +
-                (type == "ptp" ? "ptp needs one"
+                (plugin.is_ptp ? "ptp needs one"
                                : "bridge with isGateway would invent one that a pod may hold"),
             "give " + range.path + ".gateway" +
-                (type == "ptp" ? "" : ", or set isGateway and isDefaultGateway to false"));
+                (plugin.is_ptp ? "" : ", or set isGateway and isDefaultGateway to false"));
       }
-      if (bridge_gateway && range.subnet != first.subnet) {
+      if (plugin.is_bridge_gateway && range.subnet != first.subnet) {
         warnings.push_back(range.path + " is another subnet than " + first.path +
                            ": bridge with isGateway refuses the second subnet of a family");
       }
@@ -482,6 +515,8 @@ std::string_view to_string(Mode mode) {
       return "kubernetes";
     case Mode::kCrd:
       return "crd";
+    case Mode::kClusterPool:
+      return "cluster-pool";
   }
   return "";
 }
@@ -620,14 +655,18 @@ NetConf Document::net_conf(std::string_view args_ip) const {
   conf.mode = read_mode(ipam.member("mode"), has_ranges(ipam, runtime_ranges));
   conf.families = read_families(ipam.member("families"));
   conf.gateway = read_lone_gateway(ipam);
+  conf.gateway_none = equals_ignoring_case(ipam.member("gateway").string().value_or(""), "none");
   conf.kubernetes = read_kubernetes(ipam.member("kubernetes"));
-  conf.pool = ipam.member("pool").string().value_or(conf.pool);
-  static_cast<void>(read_prefix(ipam.member("prefix")));  // that it is one
+  conf.pool = read_object_name(ipam.member("pool"), conf.pool, "is no name of a pool");
+  conf.prefix = read_prefix(ipam.member("prefix"));
   if (conf.mode == Mode::kStatic) {
     conf.node_families = node_families_of(ipam, runtime_ranges);
   }
-  if (conf.mode == Mode::kStatic && !conf.needs_node()) {
+  if (conf.is_fixed()) {
     resolve(conf, {});
+  }
+  if (conf.mode == Mode::kClusterPool) {
+    check_blocks(root, conf);
   }
   conf.exclude = read_exclude(ipam.member("exclude"));
   conf.cooldown = read_duration(ipam.member("cooldown"), conf.cooldown);
@@ -642,12 +681,12 @@ NetConf Document::net_conf(std::string_view args_ip) const {
 void Document::resolve(NetConf& conf, const std::vector<NodeCidr>& cidrs) const {
   const Value root = impl_->root();
   const Value ipam = root.member("ipam");
-  const PrefixMode prefix = read_prefix(ipam.member("prefix"));
-  conf.range_sets = choose_families(
-      ipam.member("families"), conf.families,
-      conf.mode == Mode::kKubernetes
-          ? ranges_of_node(ipam, cidrs, prefix)
-          : read_range_sets(ipam, root.member("runtimeConfig").member("ipRanges"), prefix, cidrs));
+  conf.range_sets =
+      choose_families(ipam.member("families"), conf.families,
+                      conf.mode == Mode::kKubernetes
+                          ? ranges_of_node(ipam, cidrs, conf.prefix)
+                          : read_range_sets(ipam, root.member("runtimeConfig").member("ipRanges"),
+                                            conf.prefix, cidrs));
   check_old_version(conf.essentials.cni_version, conf.range_sets);
   check_main_plugin(root, conf.range_sets, conf.warnings);
   warn_of_gateways(conf.range_sets, conf.warnings);

@@ -13,8 +13,6 @@
 
 namespace podlease::config {
 
-enum class PrefixMode { kSubnet, kPool, kHost };
-
 // The keys of a range; they also stand directly under `ipam`, host-local's old style.
 inline constexpr std::array<std::string_view, 4> kRangeKeys{"subnet", "rangeStart", "rangeEnd",
                                                             "gateway"};

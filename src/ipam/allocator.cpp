@@ -19,12 +19,8 @@ Allocator::Allocator(store::Transaction& transaction, store::Network& network, c
       held_(guard.held_back()) {}
 
 Milliseconds Allocator::age(const store::Freed& freed, const store::Moment& now) {
-  if (freed.boot_id == now.boot_id) {
-    return now.at.since_boot - freed.since_boot;
-  }
-  // At least for as long as this boot, whatever has been done to the clock on the wall.
-  const auto passed = now.at.wall - freed.at;
-  return passed < Milliseconds(0) ? Milliseconds::max() : std::max(passed, now.at.since_boot);
+  return store::elapsed(
+      {.at = {.wall = freed.at, .since_boot = freed.since_boot}, .boot_id = freed.boot_id}, now);
 }
 
 bool Allocator::is_held(net::Address address) {
@@ -81,7 +77,7 @@ std::optional<Choice> Allocator::from_hint(const pools::PoolRangeSet& set) {
   return std::nullopt;
 }
 
-Proposal Allocator::propose(const pools::PoolRangeSet& set) {
+Proposal Allocator::propose(const pools::PoolRangeSet& set, bool may_press) {
   if (!network_->hints.empty()) {
     if (const std::optional<Choice> choice = from_hint(set)) {
       return *choice;
@@ -102,7 +98,7 @@ Proposal Allocator::propose(const pools::PoolRangeSet& set) {
       oldest_range = &range;
     }
   }
-  if (!oldest) {
+  if (!oldest || !may_press) {
     return NoneLeft{};
   }
   const Milliseconds passed = age(*oldest, *now_);

@@ -39,7 +39,8 @@ class Allocator {
   Allocator(store::Transaction& transaction, store::Network& network, const Guard& guard,
             Milliseconds cooldown, const store::Moment& now);
 
-  [[nodiscard]] Proposal propose(const pools::PoolRangeSet& set);
+  // `may_press`: also an address that is still cooling.
+  [[nodiscard]] Proposal propose(const pools::PoolRangeSet& set, bool may_press);
 
   // Time since it was freed; a clock set back over a reboot counts as long ago.
   [[nodiscard]] static Milliseconds age(const store::Freed& freed, const store::Moment& now);

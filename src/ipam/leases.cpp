@@ -91,6 +91,7 @@ Session open_session(const std::string& network_name, const Opening& opening,
   std::optional<Inventory> inventory;
   std::optional<pools::Offer> offer;
   std::optional<Error> obstacle;
+  pools::Offer unexplored;
   for (bool refreshed = false; !offer; refreshed = true) {
     Store store = open();
     Transaction transaction = store.begin();
@@ -112,7 +113,8 @@ Session open_session(const std::string& network_name, const Opening& opening,
     if (network) {
       opening.host_local->watch_exported(transaction, *network);
     }
-    if (network && opening.host_local->is_known(transaction, *network)) {
+    unexplored.sets = std::move(knowledge.unexplored);
+    if (network && unexplored.sets.empty() && opening.host_local->is_known(transaction, *network)) {
       return {.host_local_locks = {},
               .store = std::move(store),
               .transaction = std::move(transaction),
@@ -120,7 +122,7 @@ Session open_session(const std::string& network_name, const Opening& opening,
               .offer = *std::move(offer),
               .obstacle = obstacle};
     }
-    if (!network) {
+    if (!network || !unexplored.sets.empty()) {
       inventory.emplace(*opening.host, opening.places->cni_cache, network_name, opening.caller,
                         opening.netns);
     }
@@ -144,6 +146,12 @@ Session open_session(const std::string& network_name, const Opening& opening,
   } else {
     opening.host_local->follow(transaction, network, *offer, *opening.now, *opening.log);
   }
+  if (inventory && !unexplored.sets.empty()) {
+    for (Found& other : adopt_others(transaction, network, unexplored, *opening.now, *inventory)) {
+      found.push_back(std::move(other));
+    }
+    opening.source->explored(transaction);
+  }
   return {.host_local_locks = std::move(locks),
           .store = std::move(store),
           .transaction = std::move(transaction),
@@ -159,6 +167,14 @@ void refuse_if_unknown(const Session& session) {
     throw Error(*session.obstacle);
   }
 }
+
+// Families of which an offer that may grow has no address left.
+struct Shortage {
+  std::vector<net::Family> families;
+};
+
+// What came of choosing: addresses, or what has to happen first.
+using Outcome = std::variant<std::vector<Granted>, NotYet, Shortage>;
 
 // One ADD inside its transaction.
 class Addition {
@@ -214,11 +230,14 @@ class Addition {
   }
 
   // An address of each set. Returns how long to wait where the only free addresses were freed just
-  // now.
-  [[nodiscard]] std::variant<std::vector<Granted>, NotYet> choose() {
+  // now, and for which families the source has to find more: of an offer that may grow, unless
+  // `may_press`.
+  [[nodiscard]] Outcome choose(bool may_press) {
     std::vector<RequestedAddress> open_requests = request_->requested;
     std::vector<Granted> granted;
     std::optional<NotYet> wait;
+    Shortage shortage;
+    may_press_ = may_press || !offer_->may_grow;
     for (std::size_t index = 0; index < offer_->sets.size(); ++index) {
       const pools::PoolRangeSet& set = offer_->sets[index];
       const Proposal proposal = propose(set, open_requests);
@@ -227,6 +246,10 @@ class Addition {
         continue;
       }
       const auto* const choice = std::get_if<Choice>(&proposal);
+      if (choice == nullptr && !may_press_) {
+        shortage.families.push_back(set.family);
+        continue;
+      }
       if (choice == nullptr) {
         throw exhausted(index);
       }
@@ -239,6 +262,9 @@ class Addition {
     }
     if (!open_requests.empty()) {
       throw not_served(open_requests);
+    }
+    if (!shortage.families.empty()) {
+      return shortage;
     }
     if (wait) {
       return *wait;
@@ -283,10 +309,10 @@ class Addition {
       if (const std::optional<Choice> choice = former_address(set)) {
         return *choice;
       }
-      Proposal proposal = allocator_.propose(set);
+      Proposal proposal = allocator_.propose(set, may_press_);
       // More than once where the host itself has what came free.
       while (!std::holds_alternative<Choice>(proposal) && reclaimer_.make_room_in(set)) {
-        proposal = allocator_.propose(set);
+        proposal = allocator_.propose(set, may_press_);
       }
       return proposal;
     }
@@ -450,6 +476,7 @@ class Addition {
   const Moment* now_;
   Allocator allocator_;
   Reclaimer reclaimer_;
+  bool may_press_ = true;                            // addresses that are still cooling
   std::string former_uid_;                           // of the pod that held what is held
   std::optional<std::vector<net::Address>> former_;  // once they were asked for
 };
@@ -506,7 +533,8 @@ pools::Offer offer_seen_in(const std::vector<Lease>& leases) {
       continue;
     }
     const auto index = static_cast<std::size_t>(lease.range_set);
-    offer.sets.resize(std::max(offer.sets.size(), index + 1));
+    offer.sets.resize(std::max(offer.sets.size(), index + 1),
+                      {.family = range.family(), .ranges = {}});
     offer.sets[index].ranges.push_back({.name = {},
                                         .range = range,
                                         .usable = {},
@@ -558,7 +586,12 @@ std::vector<Granted> Leases::try_add(const AddRequest& request, pools::Source& s
   Guard guard(*host_, source.families());  // before the lock
   const store::Presence presence = presence_of(*host_, request.netns);
   HostLocal host_local(request.key.network, places_, data_dir_);
-  for (bool waited = false;; waited = true) {
+  // Others may be served first, however often.
+  constexpr int kMostGrowths = 64;
+  int growths = 0;
+  bool waited = false;
+  std::optional<Error> shortage;  // why the source has found no more
+  while (true) {
     const Moment before = moment();
     Session session = open_session(request.key.network,
                                    {.host = host_,
@@ -579,12 +612,33 @@ std::vector<Granted> Leases::try_add(const AddRequest& request, pools::Source& s
     if (granted.empty()) {
       refuse_if_unknown(session);
       guard.admit(session.offer);
-      std::variant<std::vector<Granted>, NotYet> chosen;
+      Outcome chosen;
       try {
-        chosen = addition.choose();
-      } catch (const Error&) {
+        chosen = addition.choose(shortage.has_value());
+      } catch (const Error& error) {
         keep_notes(session, addition.reclaimer(), now);
+        if (shortage && error.kind() == ErrorKind::kExhausted) {
+          throw Error(*shortage);
+        }
         throw;
+      }
+      if (const auto* const lacking = std::get_if<Shortage>(&chosen)) {
+        keep_notes(session, addition.reclaimer(), now);
+        {
+          const Session ended = std::move(session);  // nobody is asked under the store's lock
+        }
+        try {
+          if (++growths > kMostGrowths) {
+            throw Error(ErrorKind::kBusy,
+                        "network " + request.key.network +
+                            ": other pods took each address that this node got for this one",
+                        "try again");
+          }
+          source.grow(lacking->families, now);
+        } catch (const Error& error) {
+          shortage = error;
+        }
+        continue;
       }
       if (const auto* const not_yet = std::get_if<NotYet>(&chosen)) {
         if (waited) {
@@ -598,6 +652,7 @@ std::vector<Granted> Leases::try_add(const AddRequest& request, pools::Source& s
           const Session ended = std::move(session);  // nobody else shall wait with us
         }
         clock_->sleep(time);
+        waited = true;
         continue;
       }
       granted = std::get<std::vector<Granted>>(std::move(chosen));
@@ -646,12 +701,18 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request, pools::Source& 
   }
   refuse_if_unknown(session);
   guard.admit(session.offer);
-  std::variant<std::vector<Granted>, NotYet> chosen = addition.choose();
+  Outcome chosen = addition.choose(false);
   if (std::holds_alternative<NotYet>(chosen)) {
     throw Error(ErrorKind::kBusy,
                 "network " + request.key.network +
                     ": the only free address was freed within the last second: an ADD "
                     "would wait for it");
+  }
+  if (std::holds_alternative<Shortage>(chosen)) {
+    throw Error(ErrorKind::kBusy,
+                "network " + request.key.network +
+                    ": no free address is left in the blocks of this node: an ADD would claim "
+                    "another block, or take one that is still cooling");
   }
   return std::get<std::vector<Granted>>(std::move(chosen));
 }

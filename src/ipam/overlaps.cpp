@@ -8,7 +8,7 @@ std::vector<std::string> overlaps(const pools::Offer& offer, const host::Host& h
     std::vector<host::RoutedNetwork> networks;
     bool asked = false;
     for (const pools::PoolRangeSet& set : offer.sets) {
-      if (set.family() != family) {
+      if (set.family != family) {
         continue;
       }
       if (!asked) {

@@ -1,36 +1,48 @@
 #include "podlease/kube/client.h"
 
 #include <algorithm>
-#include <charconv>
+#include <ctime>
+#include <map>
 #include <string_view>
-#include <system_error>
-#include <thread>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
-#include "connection.h"
-#include "login.h"
+#include "api_json.h"
+#include "lists.h"
 #include "podlease/base/text.h"
 #include "refusal.h"
-#include "time_left.h"
+#include "session.h"
 
 namespace podlease::kube {
 namespace {
 
 using Cause = ApiError::Cause;
 
-// Before the one retry of a failure that may be over in no time: a server that starts anew.
-constexpr Milliseconds kQuickRetry{50};
-
 constexpr std::size_t kLongestName = 253;  // of any object
 
-// An object that can be asked for.
+// A kind of object that can be asked for.
 struct Resource {
-  std::string kind;
-  std::string path;  // of the API, before the name
-  bool is_custom;    // its definition may be missing
+  enum class Group { kCore, kOptional, kPodlease };
+  const char* kind;
+  const char* path;
+  Group group;
 };
+
+constexpr Resource kNode{.kind = "Node", .path = "/api/v1/nodes", .group = Resource::Group::kCore};
+constexpr Resource kPod{.kind = "Pod", .path = "/api/v1/pods", .group = Resource::Group::kCore};
+constexpr Resource kServiceCidr{.kind = "ServiceCIDR",
+                                .path = "/apis/networking.k8s.io/v1/servicecidrs",
+                                .group = Resource::Group::kOptional};
+constexpr Resource kCiliumNode{.kind = "CiliumNode",
+                               .path = "/apis/cilium.io/v2/ciliumnodes",
+                               .group = Resource::Group::kOptional};
+constexpr Resource kPodPool{.kind = "PodPool",
+                            .path = "/apis/podlease.io/v1alpha1/podpools",
+                            .group = Resource::Group::kPodlease};
+constexpr Resource kPodBlock{.kind = "PodBlock",
+                             .path = "/apis/podlease.io/v1alpha1/podblocks",
+                             .group = Resource::Group::kPodlease};
+
+constexpr const char* kMergePatch = "application/merge-patch+json";
 
 // RFC 3986, section 2.1: as it stands in a path.
 std::string percent_encoded(std::string_view text) {
@@ -49,155 +61,274 @@ std::string percent_encoded(std::string_view text) {
   return result;
 }
 
-// Seconds; a date, which no API server sends, says nothing.
-std::optional<Milliseconds> asked_to_wait(const Answer& answer) {
-  constexpr unsigned kLongest = 3600;
-  unsigned seconds = 0;
-  const std::string& text = answer.retry_after;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (error != std::errc{} || stop != text.data() + text.size() || seconds > kLongest) {
-    return std::nullopt;
-  }
-  return std::max(kQuickRetry, Milliseconds(std::chrono::seconds(seconds)));
+// RFC 9110, section 5.6.7: Mon, 23 Nov 2026 03:27:45 GMT.
+std::optional<std::int64_t> parse_http_date(const std::string& text) {
+  std::tm parts{};
+  const char* const end = strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  return end != nullptr && *end == '\0' ? std::optional<std::int64_t>(timegm(&parts))
+                                        : std::nullopt;
 }
 
-// Whether to ask again after a failure, waiting as long as that takes: as the server asks, however
-// often; of itself once, and soon, for the failure may be over in no time.
-class Retries {
+ApiError not_installed(const Resource& resource) {
+  return {Cause::kNotInstalled,
+          std::string("the cluster does not know the kind ").append(resource.kind),
+          "install it: podlease crds | kubectl apply -f -"};
+}
+
+// Reads the rows of a meta/v1 Table one by one, so that the whole is never held at once.
+class BriefReader {
  public:
-  explicit Retries(Deadline deadline) : deadline_(deadline) {}
-
-  [[nodiscard]] bool worth_after(const Answer& answer) {
-    const bool may_ask_to_wait =
-        answer.status == kTooManyRequests || answer.status == kServiceUnavailable;
-    if (const auto wait = asked_to_wait(answer); wait && may_ask_to_wait) {
-      return pause(*wait);
+  [[nodiscard]] std::vector<BlockBrief> read(std::string_view json) {
+    constexpr bool kThrows = false;
+    const Json rest = Json::parse(
+        json,
+        [&](int depth, Json::parse_event_t event, const Json& value) {
+          return take(depth, event, value);
+        },
+        kThrows);
+    if (rest.is_discarded() || string_in(rest, "kind") != "Table" || columns_.empty()) {
+      throw wrong("Table", "no JSON, or not all of it, or of another kind");
     }
-    return answer.status >= kFirstServerError && once();
-  }
-
-  [[nodiscard]] bool worth_after(const ApiError& error) {
-    return error.cause() == Cause::kUnreachable && once();
+    return std::move(briefs_);
   }
 
  private:
-  bool once() { return std::exchange(may_try_, false) && pause(kQuickRetry); }
-
-  // Only if that leaves time for another try.
-  [[nodiscard]] bool pause(Milliseconds time) const {
-    if (time_left(deadline_) <= time) {
+  // Returns false for what need not be kept.
+  bool take(int depth, Json::parse_event_t event, const Json& value) {
+    constexpr int kTop = 1;
+    constexpr int kRow = 2;
+    constexpr int kCells = 3;
+    if (event == Json::parse_event_t::key && depth == kTop) {
+      in_ = value.get<std::string>();
+    } else if (in_ == "columnDefinitions" && event == Json::parse_event_t::object_end) {
+      columns_.push_back(string_in(value, "name"));
+      return false;
+    } else if (in_ == "rows" && event == Json::parse_event_t::array_end && depth == kCells) {
+      add(value);
+      return false;
+    } else if (in_ == "rows" && event == Json::parse_event_t::object_end && depth == kRow) {
       return false;
     }
-    std::this_thread::sleep_for(time);
     return true;
   }
 
-  Deadline deadline_;
-  bool may_try_ = true;
+  void add(const Json& cells) {
+    BlockBrief brief;
+    const std::map<std::string_view, std::string*> wanted{
+        {"Name", &brief.name}, {"Pool", &brief.pool}, {"Node", &brief.node}, {"Used", &brief.used}};
+    for (std::size_t i = 0; i < std::min(cells.size(), columns_.size()); ++i) {
+      const auto field = wanted.find(columns_[i]);
+      if (field != wanted.end()) {
+        *field->second = cells[i].is_string() ? cells[i].get<std::string>() : cells[i].dump();
+      }
+    }
+    briefs_.push_back(std::move(brief));
+  }
+
+  std::string in_;
+  std::vector<std::string> columns_;
+  std::vector<BlockBrief> briefs_;
 };
+
+Json cidrs_to_json(const std::vector<PodPool::Cidr>& cidrs) {
+  return Json::parse(to_json(PodPool{.cidrs = cidrs}))["spec"]["cidrs"];
+}
 
 }  // namespace
 
 struct Client::Impl {
-  Impl(Kubeconfig the_kubeconfig, Options the_options)
-      : kubeconfig(std::move(the_kubeconfig)),
-        options(std::move(the_options)),
-        login(kubeconfig, options.credentials) {}
+  Impl(Kubeconfig kubeconfig, Options options)
+      : session(std::move(kubeconfig), std::move(options)) {}
+
+  Answer ask(Question question) {
+    Answer answer = session.ask(std::move(question));
+    if (const auto time = parse_http_date(answer.date)) {
+      server_time = time;
+    }
+    return answer;
+  }
+
+  // `name` may be empty: the kind as a whole.
+  [[nodiscard]] static std::string target(const Resource& resource, const std::string& name) {
+    if (name == "." || name == "..") {
+      throw ApiError(Cause::kRejected, in_quotes(name) + " is no name of an object");
+    }
+    return name.empty() ? std::string(resource.path)
+                        : std::string(resource.path).append("/").append(percent_encoded(name));
+  }
+
+  [[nodiscard]] ApiError refusal(const Answer& answer, const Resource& resource) const {
+    if (resource.group != Resource::Group::kPodlease) {
+      return refusal_in(answer, session.kubeconfig());
+    }
+    if (is_unknown_path(answer)) {
+      return not_installed(resource);
+    }
+    const ApiError error = refusal_in(answer, session.kubeconfig());
+    if (error.cause() == Cause::kForbidden) {
+      return {error.cause(), error.what(),
+              "the ClusterRoles and the policy in conf/kubernetes/rbac.yaml allow what podlease "
+              "needs"};
+    }
+    if (error.cause() == Cause::kRejected) {
+      return {error.cause(), error.what()};
+    }
+    return error;
+  }
+
+  // Does `work`; whatever it throws is told with what was asked of whom.
+  template <typename Work>
+  auto doing(const std::string& verb, const Resource& resource, const std::string& name,
+             const Work& work) {
+    const auto subject = [&] {
+      return verb + " " + resource.kind + (name.empty() ? "" : " ") +
+             in_one_line(name, kLongestName) + (verb == "GET" ? " from " : " at ") +
+             session.kubeconfig().server.url + ": ";
+    };
+    try {
+      return work();
+    } catch (const ApiError& error) {
+      throw ApiError(error.cause(), subject() + error.what(), error.details());
+    } catch (const Error& error) {
+      throw ApiError(Cause::kBadAnswer, subject() + "the answer is " + error.what(),
+                     error.details());
+    }
+  }
 
   // Nothing: there is no such object.
   template <typename Parse>
   auto read(const Resource& resource, const std::string& name, Parse parse)
-      -> std::optional<decltype(parse(std::string_view()))>;
-  std::optional<std::string> get(const Resource& resource, const std::string& name);
-  Answer ask(const std::string& target);
-  Answer ask_once(const std::string& target);
-  void connect(const Credential& credential);
+      -> std::optional<decltype(parse(std::string_view()))> {
+    return doing("GET", resource, name,
+                 [&]() -> std::optional<decltype(parse(std::string_view()))> {
+                   if (name.empty()) {
+                     throw ApiError(Cause::kRejected, in_quotes(name) + " is no name of an object");
+                   }
+                   const Answer answer = ask({.target = target(resource, name)});
+                   if (is_missing(answer, resource.group == Resource::Group::kOptional)) {
+                     return std::nullopt;
+                   }
+                   if (answer.status != kOk) {
+                     throw refusal(answer, resource);
+                   }
+                   auto object = parse(answer.body);
+                   if (object.name != name) {
+                     throw ApiError(Cause::kBadAnswer,
+                                    "the answer is another object, " + in_quotes(object.name));
+                   }
+                   return object;
+                 });
+  }
 
-  Kubeconfig kubeconfig;
-  Options options;
-  Login login;
-  std::unique_ptr<Connection> connection;
-  std::string shown_certificate;  // in that connection
-};
+  template <typename Item>
+  auto list(const Resource& resource, Item item) -> std::vector<decltype(item(Json()))> {
+    return doing("GET", resource, "list", [&] {
+      constexpr const char* kPage = "?limit=250";
+      std::vector<decltype(item(Json()))> all;
+      std::string next;
+      do {
+        const Answer answer =
+            ask({.target = target(resource, "") + kPage + (next.empty() ? "" : "&continue=") +
+                           percent_encoded(next)});
+        if (resource.group == Resource::Group::kOptional && answer.status == kNotFound) {
+          return all;
+        }
+        if (answer.status != kOk) {
+          throw refusal(answer, resource);
+        }
+        const Json page = parse_object(answer.body, std::string(resource.kind) + "List");
+        const Json& items = member(page, "items");
+        if (!items.is_array()) {
+          throw wrong(std::string(resource.kind) + "List", "it has no items");
+        }
+        for (const Json& object : items) {
+          all.push_back(item(object));
+        }
+        next = string_in(member(page, "metadata"), "continue");
+      } while (!next.empty());
+      return all;
+    });
+  }
 
-void Client::Impl::connect(const Credential& credential) {
-  connection.reset();
-  connection = std::make_unique<Connection>(kubeconfig.server, credential.certificate,
-                                            credential.key, options.deadline);
-  shown_certificate = credential.certificate;
-}
-
-// A connection that was kept may have been closed meanwhile; that is no failure of the server.
-Answer Client::Impl::ask_once(const std::string& target) {
-  const Credential credential = login.credential(options.deadline);
-  if (connection && connection->is_open() && shown_certificate == credential.certificate) {
-    try {
-      return connection->get(target, credential.token);
-    } catch (const ApiError& error) {
-      if (error.cause() != Cause::kUnreachable) {
-        throw;
+  // Nothing: there is one of that name.
+  template <typename Object, typename Parse>
+  std::optional<Object> create(const Resource& resource, const Object& object, Parse parse) {
+    return doing("CREATE", resource, object.name, [&]() -> std::optional<Object> {
+      const Answer answer = ask({.method = "POST",
+                                 .target = target(resource, ""),
+                                 .body = to_json(object),
+                                 .content_type = "application/json"});
+      if (answer.status == kCreated) {
+        return parse(answer.body);
       }
-    }
-  }
-  connect(credential);
-  return connection->get(target, credential.token);
-}
-
-// Asks until there is an answer to go by, or until asking again makes no sense.
-Answer Client::Impl::ask(const std::string& target) {
-  Retries retries(options.deadline);
-  while (true) {
-    try {
-      Answer answer = ask_once(target);
-      const bool again =
-          answer.status == kUnauthorized ? login.give_up() : retries.worth_after(answer);
-      if (!again) {
-        return answer;
+      if (answer.status == kConflict) {
+        return std::nullopt;
       }
-    } catch (const ApiError& error) {
-      connection.reset();
-      if (!retries.worth_after(error)) {
-        throw;
+      const ApiError error = refusal(answer, resource);
+      if (session.was_in_doubt()) {
+        throw ApiError(Cause::kServer, error.what(), error.details());
       }
-    }
+      throw ApiError(error);
+    });
   }
-}
 
-std::optional<std::string> Client::Impl::get(const Resource& resource, const std::string& name) {
-  if (name.empty() || name == "." || name == "..") {
-    throw ApiError(Cause::kRejected, in_quotes(name) + " is no name of an object");
+  // Nothing: there is no such object, or it is another one by now.
+  template <typename Object, typename Parse>
+  std::optional<Object> patch(const Resource& resource, const Object& object,
+                              const std::string& subresource, const Json& change, Parse parse) {
+    return doing("PATCH", resource, object.name, [&]() -> std::optional<Object> {
+      Json body = change;
+      put(body["metadata"], "uid", object.uid);
+      put(body["metadata"], "resourceVersion", object.resource_version);
+      const Answer answer = ask({.method = "PATCH",
+                                 .target = target(resource, object.name) + subresource,
+                                 .body = dump(body),
+                                 .content_type = kMergePatch});
+      if (answer.status == kOk) {
+        return parse(answer.body);
+      }
+      return give_way<Object>(answer, resource, object, parse);
+    });
   }
-  Answer answer = ask(kubeconfig.server.base_path + resource.path + percent_encoded(name));
-  if (is_missing(answer, resource.is_custom)) {
-    return std::nullopt;
-  }
-  if (answer.status != kOk) {
-    throw refusal_in(answer, kubeconfig);
-  }
-  return std::move(answer.body);
-}
 
-template <typename Parse>
-auto Client::Impl::read(const Resource& resource, const std::string& name, Parse parse)
-    -> std::optional<decltype(parse(std::string_view()))> {
-  const std::string subject = "GET " + resource.kind + " " + in_one_line(name, kLongestName) +
-                              " from " + kubeconfig.server.url + ": ";
-  try {
-    const std::optional<std::string> json = get(resource, name);
-    if (!json) {
+  // A change of an object that was refused: nothing if it is not there any more, or another one is.
+  template <typename Object, typename Parse>
+  std::optional<Object> give_way(const Answer& answer, const Resource& resource,
+                                 const Object& object, Parse parse) {
+    if (is_missing(answer, false)) {
       return std::nullopt;
     }
-    auto object = parse(*json);
-    if (object.name != name) {
-      throw ApiError(Cause::kBadAnswer, "the answer is another object, " + in_quotes(object.name));
+    const ApiError error = refusal(answer, resource);
+    if (answer.status == kConflict || answer.status == kUnprocessable) {
+      const Answer there = ask({.target = target(resource, object.name)});
+      if (is_missing(there, false) ||
+          (there.status == kOk && parse(there.body).uid != object.uid)) {
+        return std::nullopt;
+      }
     }
-    return object;
-  } catch (const ApiError& error) {
-    throw ApiError(error.cause(), subject + error.what(), error.details());
-  } catch (const Error& error) {
-    throw ApiError(Cause::kBadAnswer, subject + "the answer is " + error.what(), error.details());
+    throw ApiError(error);
   }
-}
+
+  template <typename Object, typename Parse>
+  void remove(const Resource& resource, const Object& object, Parse parse) {
+    doing("DELETE", resource, object.name, [&] {
+      Json preconditions{{"uid", object.uid}};
+      put(preconditions, "resourceVersion", object.resource_version);
+      const Answer answer = ask(
+          {.method = "DELETE",
+           .target = target(resource, object.name),
+           .body = dump(
+               {{"apiVersion", "v1"}, {"kind", "DeleteOptions"}, {"preconditions", preconditions}}),
+           .content_type = "application/json"});
+      if (answer.status != kOk && answer.status != kAccepted) {
+        static_cast<void>(give_way<Object>(answer, resource, object, parse));
+      }
+    });
+  }
+
+  Session session;
+  std::optional<std::int64_t> server_time;
+};
 
 Client::Client(Kubeconfig kubeconfig, Options options)
     : impl_(std::make_unique<Impl>(std::move(kubeconfig), std::move(options))) {}
@@ -206,14 +337,115 @@ Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
 std::optional<Node> Client::node(const std::string& name) {
-  return impl_->read({.kind = "Node", .path = "/api/v1/nodes/", .is_custom = false}, name,
-                     parse_node);
+  return impl_->read(kNode, name, parse_node);
 }
 
 std::optional<CiliumNode> Client::cilium_node(const std::string& name) {
-  return impl_->read(
-      {.kind = "CiliumNode", .path = "/apis/cilium.io/v2/ciliumnodes/", .is_custom = true}, name,
-      parse_cilium_node);
+  return impl_->read(kCiliumNode, name, parse_cilium_node);
+}
+
+std::optional<PodPool> Client::pod_pool(const std::string& name) {
+  return impl_->read(kPodPool, name, parse_pod_pool);
+}
+
+std::optional<PodBlock> Client::pod_block(const std::string& name) {
+  return impl_->read(kPodBlock, name, parse_pod_block);
+}
+
+std::vector<Node> Client::nodes() {
+  return impl_->list(kNode, node_in);
+}
+
+std::vector<CiliumNode> Client::cilium_nodes() {
+  return impl_->list(kCiliumNode, cilium_node_in);
+}
+
+std::vector<ServiceCidr> Client::service_cidrs() {
+  return impl_->list(kServiceCidr, service_cidr_in);
+}
+
+std::vector<Pod> Client::pods() {
+  return impl_->list(kPod, pod_in);
+}
+
+std::vector<PodPool> Client::pod_pools() {
+  return impl_->list(kPodPool, pod_pool_in);
+}
+
+std::vector<PodBlock> Client::pod_blocks() {
+  return impl_->list(kPodBlock, pod_block_in);
+}
+
+std::vector<BlockBrief> Client::block_briefs(bool may_be_old) {
+  return impl_->doing("GET", kPodBlock, "list", [&] {
+    const Answer answer =
+        impl_->ask({.target = std::string(kPodBlock.path) + "?includeObject=None" +
+                              (may_be_old ? "&resourceVersion=0" : ""),
+                    .accept = "application/json;as=Table;v=v1;g=meta.k8s.io"});
+    if (answer.status != kOk) {
+      throw impl_->refusal(answer, kPodBlock);
+    }
+    return BriefReader().read(answer.body);
+  });
+}
+
+std::optional<PodBlock> Client::create(const PodBlock& block) {
+  return impl_->create(kPodBlock, block, parse_pod_block);
+}
+
+std::optional<PodPool> Client::create(const PodPool& pool) {
+  return impl_->create(kPodPool, pool, parse_pod_pool);
+}
+
+std::optional<PodBlock> Client::write_status(const PodBlock& block) {
+  const Json written = Json::parse(to_json(block));
+  return impl_->patch(kPodBlock, block, "", Json{{"status", written["status"]}}, parse_pod_block);
+}
+
+void Client::remove(const PodBlock& block) {
+  impl_->remove(kPodBlock, block, parse_pod_block);
+}
+
+void Client::let_go(const PodBlock& block) {
+  static_cast<void>(impl_->patch(kPodBlock, block, "",
+                                 Json{{"metadata", {{"finalizers", nullptr}}}}, parse_pod_block));
+}
+
+PodPool Client::change(const PodPool& pool, const PoolChange& change) {
+  Json spec = Json::object();
+  if (change.cidrs) {
+    spec["cidrs"] = cidrs_to_json(*change.cidrs);
+  }
+  if (change.paused) {
+    spec["paused"] = *change.paused;
+  }
+  std::optional<PodPool> changed =
+      impl_->patch(kPodPool, pool, "", Json{{"spec", spec}}, parse_pod_pool);
+  if (!changed) {
+    throw ApiError(Cause::kConflict, "PodPool " + pool.name + " is not there any more");
+  }
+  return *std::move(changed);
+}
+
+void Client::write_status(const PodPool& pool) {
+  const PodPool::Status& status = pool.status;
+  const Json json{{"blocks", status.blocks},
+                  {"capacity", status.capacity},
+                  {"nodes", status.nodes},
+                  {"used", status.used},
+                  {"updatedAt", status.updated_at}};
+  PodPool unversioned = pool;
+  unversioned.resource_version.clear();
+  static_cast<void>(
+      impl_->patch(kPodPool, unversioned, "/status", Json{{"status", json}}, parse_pod_pool));
+}
+
+void Client::remove(const PodPool& pool) {
+  impl_->remove(kPodPool, pool, parse_pod_pool);
+}
+
+std::optional<std::int64_t> Client::server_time() const {
+  return impl_->server_time;
 }
 
 }  // namespace podlease::kube

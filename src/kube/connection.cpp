@@ -91,15 +91,20 @@ Connection::Connection(const Server& server, const std::string& certificate, con
       stream_(connect_to(resolve(server.host, deadline), server.port, deadline), server,
               certificate, key) {}
 
-Answer Connection::get(const std::string& target, const std::string& token) {
-  std::string request = "GET " + target + " HTTP/1.1\r\nHost: " + authority_;
-  request += "\r\nUser-Agent: podlease/" PODLEASE_VERSION "\r\nAccept: application/json\r\n";
+Answer Connection::ask(const Question& question, const std::string& token) {
+  std::string request = question.method + " " + question.target + " HTTP/1.1\r\nHost: ";
+  request += authority_ + "\r\nUser-Agent: podlease/" PODLEASE_VERSION "\r\nAccept: ";
+  request += question.accept + "\r\n";
+  if (!question.body.empty()) {
+    request += "Content-Type: " + question.content_type +
+               "\r\nContent-Length: " + std::to_string(question.body.size()) + "\r\n";
+  }
   if (!token.empty()) {
     request += "Authorization: Bearer " + token + "\r\n";
   }
   is_open_ = false;  // until the answer has been read to its end
   // Where that fails, the server may have said why before it closed.
-  static_cast<void>(stream_.write(request + "\r\n"));
+  static_cast<void>(stream_.write(request + "\r\n" + question.body));
   return read_answer();
 }
 
@@ -120,6 +125,7 @@ Answer Connection::read_answer() {
     return {.status = parser.get().result_int(),
             .retry_after = std::string(header[http::field::retry_after]),
             .location = std::string(header[http::field::location]),
+            .date = std::string(header[http::field::date]),
             .body = std::move(parser.get().body())};
   }
 }

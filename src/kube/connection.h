@@ -9,10 +9,19 @@
 
 namespace podlease::kube {
 
+struct Question {
+  std::string method = "GET";
+  std::string target;  // the whole path
+  std::string accept = "application/json";
+  std::string body{};  // these two go together
+  std::string content_type{};
+};
+
 struct Answer {
   unsigned status = 0;
-  std::string retry_after;  // these two as in the header; empty: it is not there
+  std::string retry_after;  // these three as in the header; empty: it is not there
   std::string location;
+  std::string date;
   std::string body;
 };
 
@@ -23,9 +32,9 @@ class Connection {
   Connection(const Server& server, const std::string& certificate, const std::string& key,
              Deadline deadline);
 
-  // Sends a GET and reads the answer. `target` is the whole path; `token` may be empty. Throws
-  // ApiError; then the connection is of no more use.
-  [[nodiscard]] Answer get(const std::string& target, const std::string& token);
+  // Sends the question and reads the answer. `token` may be empty. Throws ApiError; then the
+  // connection is of no more use, and nobody knows whether the server did what it was asked.
+  [[nodiscard]] Answer ask(const Question& question, const std::string& token);
 
   // Reports whether the server would take another request.
   [[nodiscard]] bool is_open() const { return is_open_; }

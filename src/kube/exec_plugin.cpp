@@ -8,9 +8,9 @@
 
 #include "base64.h"
 #include "podlease/base/error.h"
+#include "podlease/base/rfc3339.h"
 #include "podlease/base/text.h"
 #include "process.h"
-#include "rfc3339.h"
 #include "token.h"
 
 namespace podlease::kube {

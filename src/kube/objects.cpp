@@ -3,104 +3,29 @@
 #include <algorithm>
 #include <array>
 
-#include <nlohmann/json.hpp>
-
-#include "podlease/base/error.h"
+#include "api_json.h"
+#include "lists.h"
 
 namespace podlease::kube {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr std::string_view kCiliumGroup = "cilium.io/";
 
 // What podlease reads of an object's first two levels; a Node's images and managed fields are most
 // of it, and not worth their memory.
-constexpr std::array<std::string_view, 12> kWanted = {
-    "apiVersion", "kind",        "metadata", "spec",     "status", "name",
-    "uid",        "annotations", "podCIDR",  "podCIDRs", "ipam",   "nodeInfo"};
+constexpr std::array<std::string_view, 15> kWanted = {
+    "apiVersion",  "kind",    "metadata", "spec", "status",   "name",      "uid",       "labels",
+    "annotations", "podCIDR", "podCIDRs", "ipam", "nodeInfo", "addresses", "conditions"};
 
 // Annotations worth keeping begin with one of these.
 constexpr std::array<std::string_view, 4> kKept = {"network.cilium.io/", "io.cilium.network.",
                                                    "kube-router.io/", "ipam.cilium.io/"};
-
-Error wrong(const std::string& kind, const std::string& what) {
-  return Error(ErrorKind::kDecode, "not the JSON of a " + kind + ": " + what);
-}
 
 bool is_wanted(int depth, Json::parse_event_t event, const Json& value) {
   constexpr int kSecondLevel = 2;
   return event != Json::parse_event_t::key || depth > kSecondLevel ||
          std::find(kWanted.begin(), kWanted.end(), value.get_ref<const std::string&>()) !=
              kWanted.end();
-}
-
-// The whole object; throws kDecode if it is none.
-Json parse_object(std::string_view text, const std::string& kind) {
-  constexpr bool kThrows = false;
-  Json json = Json::parse(text, is_wanted, kThrows);
-  // The parser takes a NUL for the end, whatever follows.
-  if (json.is_discarded() || text.find('\0') != std::string_view::npos) {
-    throw wrong(kind, "no JSON, or not all of it");
-  }
-  if (!json.is_object()) {
-    throw wrong(kind, "no object");
-  }
-  return json;
-}
-
-// The member, or null for what is absent or below something else than an object.
-const Json& member(const Json& json, const char* name) {
-  static const Json null;
-  if (!json.is_object()) {
-    return null;
-  }
-  const auto found = json.find(name);
-  return found == json.end() ? null : *found;
-}
-
-std::string string_in(const Json& json, const char* name) {
-  const Json& value = member(json, name);
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
-// A list that holds anything else is not the API's list of strings.
-std::vector<std::string> strings_in(const Json& json, const char* name) {
-  std::vector<std::string> strings;
-  const Json& list = member(json, name);
-  if (!list.is_array()) {
-    return strings;
-  }
-  for (const Json& item : list) {
-    if (!item.is_string()) {
-      return {};
-    }
-    strings.push_back(item.get<std::string>());
-  }
-  return strings;
-}
-
-std::map<std::string, std::string> annotations_in(const Json& metadata) {
-  std::map<std::string, std::string> annotations;
-  const Json& written = member(metadata, "annotations");
-  if (!written.is_object()) {
-    return annotations;
-  }
-  for (const auto& [key, value] : written.items()) {
-    if (value.is_string()) {
-      annotations.emplace(key, value.get<std::string>());
-    }
-  }
-  return annotations;
-}
-
-void check_kind(const Json& object, const std::string& kind, bool is_version) {
-  if (string_in(object, "kind") != kind || !is_version) {
-    throw wrong(kind, "it is of another kind or version");
-  }
-  if (string_in(member(object, "metadata"), "name").empty()) {
-    throw wrong(kind, "it has no metadata.name");
-  }
 }
 
 std::vector<CiliumNode::Allocated> allocated_in(const Json& ipam) {
@@ -134,52 +59,54 @@ std::map<std::string, std::string> pool_in(const Json& ipam) {
   return pool;
 }
 
+std::vector<std::string> internal_ips_in(const Json& status) {
+  std::vector<std::string> addresses;
+  const Json& list = member(status, "addresses");
+  if (list.is_array()) {
+    for (const Json& item : list) {
+      if (string_in(item, "type") == "InternalIP") {
+        addresses.push_back(string_in(item, "address"));
+      }
+    }
+  }
+  return addresses;
+}
+
+bool is_ready(const Json& status) {
+  const Json& conditions = member(status, "conditions");
+  return conditions.is_array() &&
+         std::any_of(conditions.begin(), conditions.end(), [](const Json& condition) {
+           return string_in(condition, "type") == "Ready" &&
+                  string_in(condition, "status") == "True";
+         });
+}
+
 bool is_kept(const std::string& annotation) {
   return std::any_of(kKept.begin(), kKept.end(),
                      [&](std::string_view prefix) { return annotation.starts_with(prefix); });
 }
 
-// Fields that are empty are left out, as the API does.
-template <typename Value>
-void put(Json& object, const char* name, const Value& value) {
-  if (!value.empty()) {
-    object[name] = value;
-  }
-}
-
-Json metadata_of(const std::string& name, const std::string& uid) {
-  Json metadata = Json::object();
-  put(metadata, "name", name);
-  put(metadata, "uid", uid);
-  return metadata;
-}
-
-// What was read may be no UTF-8: the parser checks that, a caller that made the struct does not.
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 }  // namespace
 
-Node parse_node(std::string_view json) {
-  const Json object = parse_object(json, "Node");
-  check_kind(object, "Node", string_in(object, "apiVersion") == "v1");
+Node node_in(const Json& object) {
   const Json& metadata = member(object, "metadata");
   const Json& spec = member(object, "spec");
-  const Json& info = member(member(object, "status"), "nodeInfo");
+  const Json& status = member(object, "status");
+  const Json& info = member(status, "nodeInfo");
   return {.name = string_in(metadata, "name"),
           .uid = string_in(metadata, "uid"),
-          .annotations = annotations_in(metadata),
+          .labels = map_in(metadata, "labels"),
+          .annotations = map_in(metadata, "annotations"),
           .pod_cidr = string_in(spec, "podCIDR"),
           .pod_cidrs = strings_in(spec, "podCIDRs"),
           .machine_id = string_in(info, "machineID"),
           .system_uuid = string_in(info, "systemUUID"),
-          .boot_id = string_in(info, "bootID")};
+          .boot_id = string_in(info, "bootID"),
+          .internal_ips = internal_ips_in(status),
+          .ready = is_ready(status)};
 }
 
-CiliumNode parse_cilium_node(std::string_view json) {
-  const Json object = parse_object(json, "CiliumNode");
-  check_kind(object, "CiliumNode", string_in(object, "apiVersion").starts_with(kCiliumGroup));
+CiliumNode cilium_node_in(const Json& object) {
   const Json& metadata = member(object, "metadata");
   const Json& ipam = member(member(object, "spec"), "ipam");
   return {.name = string_in(metadata, "name"),
@@ -189,8 +116,53 @@ CiliumNode parse_cilium_node(std::string_view json) {
           .pool = pool_in(ipam)};
 }
 
+Pod pod_in(const Json& object) {
+  const Json& metadata = member(object, "metadata");
+  const Json& spec = member(object, "spec");
+  const Json& status = member(object, "status");
+  const std::string phase = string_in(status, "phase");
+  Pod pod{.name_space = string_in(metadata, "namespace"),
+          .name = string_in(metadata, "name"),
+          .node_name = string_in(spec, "nodeName"),
+          .host_network = true_in(spec, "hostNetwork"),
+          .ended = phase == "Succeeded" || phase == "Failed"};
+  const Json& owners = member(metadata, "ownerReferences");
+  if (owners.is_array()) {
+    for (const Json& owner : owners) {
+      if (true_in(owner, "controller")) {
+        pod.owner = string_in(owner, "kind") + "/" + string_in(owner, "name");
+      }
+    }
+  }
+  const Json& ips = member(status, "podIPs");
+  if (ips.is_array()) {
+    for (const Json& ip : ips) {
+      pod.addresses.push_back(string_in(ip, "ip"));
+    }
+  }
+  return pod;
+}
+
+ServiceCidr service_cidr_in(const Json& object) {
+  return {.name = string_in(member(object, "metadata"), "name"),
+          .cidrs = strings_in(member(object, "spec"), "cidrs")};
+}
+
+Node parse_node(std::string_view json) {
+  const Json object = parse_object(json, "Node", is_wanted);
+  check_kind(object, "Node", string_in(object, "apiVersion") == "v1");
+  return node_in(object);
+}
+
+CiliumNode parse_cilium_node(std::string_view json) {
+  const Json object = parse_object(json, "CiliumNode", is_wanted);
+  check_kind(object, "CiliumNode", string_in(object, "apiVersion").starts_with(kCiliumGroup));
+  return cilium_node_in(object);
+}
+
 std::string to_json(const Node& node) {
   Json metadata = metadata_of(node.name, node.uid);
+  put(metadata, "labels", node.labels);
   for (const auto& [key, value] : node.annotations) {
     if (is_kept(key)) {
       metadata["annotations"][key] = value;
@@ -203,11 +175,15 @@ std::string to_json(const Node& node) {
   put(info, "machineID", node.machine_id);
   put(info, "systemUUID", node.system_uuid);
   put(info, "bootID", node.boot_id);
+  Json status{{"nodeInfo", info}};
+  for (const std::string& address : node.internal_ips) {
+    status["addresses"].push_back({{"type", "InternalIP"}, {"address", address}});
+  }
   return dump({{"apiVersion", "v1"},
                {"kind", "Node"},
                {"metadata", metadata},
                {"spec", spec},
-               {"status", {{"nodeInfo", info}}}});
+               {"status", status}});
 }
 
 std::string to_json(const CiliumNode& node) {

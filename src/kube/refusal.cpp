@@ -82,10 +82,13 @@ std::string advice_for_unauthorized(const Kubeconfig& kubeconfig) {
 
 }  // namespace
 
+bool is_unknown_path(const Answer& answer) {
+  return answer.status == kNotFound && trimmed(answer.body) == "404 page not found";
+}
+
 bool is_missing(const Answer& answer, bool may_not_know) {
   return answer.status == kNotFound &&
-         (status_in(answer).reason == "NotFound" ||
-          (may_not_know && trimmed(answer.body) == "404 page not found"));
+         (status_in(answer).reason == "NotFound" || (may_not_know && is_unknown_path(answer)));
 }
 
 ApiError refusal_in(const Answer& answer, const Kubeconfig& kubeconfig) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "podlease/pools/cluster_pool_source.h"
 #include "podlease/pools/node_source.h"
 #include "podlease/pools/static_source.h"
 
@@ -19,11 +20,13 @@ bool reads_cilium_node(const config::NetConf& conf) {
 
 ConfiguredSource::ConfiguredSource(const config::Document& document, const config::NetConf& conf,
                                    const World& world) {
-  if (conf.mode == config::Mode::kStatic && !conf.needs_node()) {
+  if (conf.is_fixed()) {
     source_ = std::make_unique<pools::StaticSource>(conf);
     return;
   }
   const host::Host& host = *world.host;
+  const std::filesystem::path credentials =
+      world.recording ? world.store.folder / "credentials" : std::filesystem::path();
   reader_ = std::make_unique<pools::ApiNodeReader>(
       conf.kubernetes,
       [&host, node_name = world.node_name] {
@@ -34,7 +37,7 @@ ConfiguredSource::ConfiguredSource(const config::Document& document, const confi
                               .system_uuid = names.system_uuid,
                               .boot_id = host.boot_id()};
       },
-      world.recording ? world.store.folder / "credentials" : std::filesystem::path());
+      credentials);
   objects_ = std::make_unique<pools::NodeObjects>(
       pools::NodeObjects::Options{
           .store = world.store,
@@ -42,9 +45,20 @@ ConfiguredSource::ConfiguredSource(const config::Document& document, const confi
           .refresh = conf.kubernetes.refresh,
           .key = conf.kubernetes.kubeconfig.string() + " " + conf.kubernetes.node_name,
           .with_cilium_node = reads_cilium_node(conf),
+          .pool = conf.mode == config::Mode::kClusterPool ? conf.pool : std::string(),
           .recording = world.recording},
       *reader_, *world.clock, *world.log, [&host] { return host.boot_id(); });
-  if (conf.mode == config::Mode::kCrd) {
+  blocks_ = std::make_unique<pools::Blocks>(
+      pools::Blocks::Options{.store = world.store,
+                             .timeout = conf.kubernetes.timeout,
+                             .refresh = conf.kubernetes.refresh,
+                             .connect = pools::connect_blocks(conf.kubernetes, credentials),
+                             .boot_id = [&host] { return host.boot_id(); },
+                             .random_below = pools::random_below},
+      *world.clock, *world.log);
+  if (conf.mode == config::Mode::kClusterPool) {
+    source_ = std::make_unique<pools::ClusterPoolSource>(conf, *objects_, *blocks_);
+  } else if (conf.mode == config::Mode::kCrd) {
     source_ = std::make_unique<pools::CrdSource>(conf, *objects_, world.pod);
   } else {
     source_ = std::make_unique<pools::NodeSource>(document, conf, *objects_);

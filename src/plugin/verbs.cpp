@@ -113,6 +113,7 @@ void add(const Call& call) {
     }
     throw io_error("write the result", failed);
   }
+  source->tidy();
 }
 
 void del(const Call& call) {

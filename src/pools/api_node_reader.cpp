@@ -69,8 +69,14 @@ std::filesystem::path find_kubeconfig(const config::KubernetesConf& conf) {
     places.emplace_back(place);
   }
   throw Error(ErrorKind::kConfig,
-              "no IP ranges specified, and no kubeconfig to ask for this node's",
+              "no IP ranges specified, and no kubeconfig to ask the cluster for some",
               "give ipam.ranges, or ipam.kubernetes.kubeconfig; looked for " + join(places, ", "));
+}
+
+kube::Client connect(const config::KubernetesConf& conf, const std::filesystem::path& credentials) {
+  const kube::Deadline deadline = std::chrono::steady_clock::now() + conf.timeout;
+  return {kube::read_kubeconfig(find_kubeconfig(conf)),
+          {.deadline = deadline, .credentials = credentials}};
 }
 
 void refuse_foreign(const kube::Node& node, const Machine& machine) {
@@ -95,7 +101,7 @@ ApiNodeReader::ApiNodeReader(config::KubernetesConf conf, std::function<Machine(
                              std::filesystem::path credentials)
     : conf_(std::move(conf)), machine_(std::move(machine)), credentials_(std::move(credentials)) {}
 
-Readings ApiNodeReader::read(bool with_cilium_node) const {
+Readings ApiNodeReader::read(const Wanted& wanted) const {
   const kube::Deadline deadline = std::chrono::steady_clock::now() + conf_.timeout;
   Readings readings;
   try {
@@ -117,14 +123,21 @@ Readings ApiNodeReader::read(bool with_cilium_node) const {
         readings.node = {.object = std::nullopt, .failure = error, .gone = true};
       }
     }
-    if (with_cilium_node) {
+    if (wanted.cilium_node) {
       readings.cilium_node = read_object<kube::CiliumNode>(
           "CiliumNode " + name + server, "Cilium's agent makes it when it starts on this node",
           [&] { return client.cilium_node(name); });
     }
+    if (!wanted.pool.empty()) {
+      readings.pool = read_object<kube::PodPool>(
+          "PodPool " + wanted.pool + server,
+          "make it: podlease pool add " + wanted.pool + " --cidr CIDR, or set ipam.pool",
+          [&] { return client.pod_pool(wanted.pool); });
+    }
   } catch (const Error& error) {
     readings.node.failure = error;
     readings.cilium_node.failure = error;
+    readings.pool.failure = error;
   }
   return readings;
 }

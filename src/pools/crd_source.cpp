@@ -98,7 +98,8 @@ Knowledge CrdSource::consult(store::Transaction& transaction, const store::Momen
       }
       continue;
     }
-    PoolRangeSet set{.ranges = {range_of(place, std::move(usable), conf_->gateway)}};
+    PoolRangeSet set{.family = family,
+                     .ranges = {range_of(place, std::move(usable), conf_->gateway)}};
     knowledge.looks.push_back(
         {.place = place, .value = set.to_string(), .outcome = "used for " + label, .used = true});
     offer.sets.push_back(std::move(set));

@@ -1,17 +1,9 @@
 #include "podlease/pools/node_objects.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <charconv>
 #include <utility>
 
-#include "podlease/base/file.h"
-#include "podlease/base/flock.h"
-#include "podlease/base/text.h"
+#include "turn.h"
 
 namespace podlease::pools {
 namespace {
@@ -22,7 +14,6 @@ using store::RemoteObject;
 // For so long an answer is not asked for again, however little it helped: the next one of many pods
 // that start together.
 constexpr Milliseconds kRecent{1'000};
-constexpr std::size_t kLongestWord = 16 << 10;
 // What the one who asks takes beside the time that asking may take.
 constexpr Milliseconds kSlack{1'000};
 
@@ -34,19 +25,16 @@ std::string cilium_node_key(const std::string& key) {
   return "CiliumNode " + key;
 }
 
+std::string pool_key(const NodeObjects::Options& options) {
+  return "PodPool " + options.key + " " + options.pool;
+}
+
 // How long ago; of another boot, or where there is none, nobody knows: longer than anything.
 Milliseconds age(const std::optional<RemoteObject>& record, const Moment& now) {
   if (!record || record->attempted.boot_id != now.boot_id) {
     return Milliseconds::max();
   }
   return std::max(now.at.since_boot - record->attempted.at.since_boot, Milliseconds(0));
-}
-
-// Reports whether a number of milliseconds is at least `since`.
-bool later(std::string_view text, Milliseconds since) {
-  std::int64_t count = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  return error == std::errc() && end == text.data() + text.size() && Milliseconds(count) >= since;
 }
 
 template <typename Object>
@@ -114,6 +102,10 @@ NodeObjects::View NodeObjects::view(store::Transaction& transaction, const Momen
         remembered(record(cilium_node_, cilium_node_key(options_.key)), kube::parse_cilium_node);
     records.push_back(&view.cilium_node.record);
   }
+  if (!options_.pool.empty()) {
+    view.pool = remembered(record(pool_, pool_key(options_)), kube::parse_pod_pool);
+    records.push_back(&view.pool.record);
+  }
   view.recent = true;
   for (const std::optional<RemoteObject>* const each : records) {
     const Milliseconds old = age(*each, now);
@@ -128,34 +120,22 @@ void NodeObjects::refresh(bool urgent) {
     read_and_record();
     return;
   }
-  const Moment asked = moment();
-  const std::filesystem::path path = options_.store.folder / "refresh.lock";
-  const UniqueFd lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
-  if (!lock) {
-    throw io_error("open " + path.string(), errno);
-  }
   // Also where something is remembered: of pods that start together, all shall go by the same.
-  if (!flock_within(lock.get(), options_.timeout + kSlack, path.string())) {
-    if (urgent) {
-      throw Error(ErrorKind::kBusy, "another process asks the Kubernetes API for this node's CIDR",
-                  "it has not come back with an answer: try again");
-    }
-    return;
+  const std::optional<Outcome> outcome =
+      take_turn({.lock = options_.store.folder / "refresh.lock",
+                 .work = options_.key + " " + options_.pool +
+                         (options_.with_cilium_node ? " CiliumNode" : ""),
+                 .patience = options_.timeout + kSlack,
+                 .asked = moment(),
+                 .now = [this] { return moment(); }},
+                [this]() -> std::optional<Error> {
+                  read_and_record();
+                  return std::nullopt;
+                });
+  if (!outcome && urgent) {
+    throw Error(ErrorKind::kBusy, "another process asks the Kubernetes API for this node's CIDR",
+                "it has not come back with an answer: try again");
   }
-  // Whoever asked last has left word in the file. The store would tell too, but everybody here
-  // would wait for its lock in turn.
-  const std::optional<std::string> word = read_file(path, kLongestWord);
-  const std::vector<std::string_view> fields = split(word ? *word : std::string_view(), '\n');
-  if (fields.size() == 3 && fields[0] == options_.key && fields[1] == asked.boot_id &&
-      later(fields[2], asked.at.since_boot)) {
-    return;
-  }
-  read_and_record();
-  const Moment now = moment();
-  const std::string left =
-      options_.key + "\n" + now.boot_id + "\n" + std::to_string(now.at.since_boot.count());
-  static_cast<void>(ftruncate(lock.get(), 0));
-  static_cast<void>(pwrite(lock.get(), left.data(), left.size(), 0));  // or the next one asks too
 }
 
 Moment NodeObjects::moment() const {
@@ -163,9 +143,10 @@ Moment NodeObjects::moment() const {
 }
 
 void NodeObjects::read_and_record() {
-  const Readings readings = reader_->read(options_.with_cilium_node);
+  const Readings readings =
+      reader_->read({.cilium_node = options_.with_cilium_node, .pool = options_.pool});
   for (const std::optional<Error>* const failure :
-       {&readings.node.failure, &readings.cilium_node.failure}) {
+       {&readings.node.failure, &readings.cilium_node.failure, &readings.pool.failure}) {
     if (*failure) {
       log_->write(LogLevel::kWarning, "Kubernetes API: " + std::string((*failure)->what()));
     }
@@ -174,19 +155,23 @@ void NodeObjects::read_and_record() {
   store::Store store =
       options_.recording ? store::Store::open(options_.store) : existing_or_empty(options_.store);
   store::Transaction transaction = store.begin();
-  const auto after = [&](const std::string& key, const auto& reading) {
-    return updated(transaction.remote_object(key), reading, readings.server, now);
+  const auto record = [&](const std::string& key, const auto& reading) {
+    RemoteObject after = updated(transaction.remote_object(key), reading, readings.server, now);
+    if (options_.recording) {
+      transaction.set_remote_object(key, after);
+    }
+    return after;
   };
-  node_ = after(node_key(options_.key), readings.node);
-  cilium_node_ = after(cilium_node_key(options_.key), readings.cilium_node);
-  if (!options_.recording) {
-    return;
-  }
-  transaction.set_remote_object(node_key(options_.key), *node_);
+  node_ = record(node_key(options_.key), readings.node);
   if (options_.with_cilium_node) {
-    transaction.set_remote_object(cilium_node_key(options_.key), *cilium_node_);
+    cilium_node_ = record(cilium_node_key(options_.key), readings.cilium_node);
   }
-  transaction.commit();
+  if (!options_.pool.empty()) {
+    pool_ = record(pool_key(options_), readings.pool);
+  }
+  if (options_.recording) {
+    transaction.commit();
+  }
 }
 
 }  // namespace podlease::pools

@@ -17,7 +17,7 @@ std::vector<PoolRangeSet> offered_sets(
   std::vector<PoolRangeSet> sets;
   sets.reserve(configured.size());
   for (const config::RangeSet& configured_set : configured) {
-    PoolRangeSet set;
+    PoolRangeSet set{.family = configured_set.family(), .ranges = {}};
     for (const config::AddressRange& range : configured_set.ranges) {
       net::IntervalSet usable({range.range});
       usable.erase(never);

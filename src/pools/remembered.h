@@ -57,8 +57,10 @@ void tell_origin(const char* kind, const Remembered<Object>& remembered, const s
 inline void tell_of(const NodeObjects::View& view, const store::Moment& now, Knowledge& knowledge) {
   tell_origin("Node", view.node, now, knowledge);
   tell_origin("CiliumNode", view.cilium_node, now, knowledge);
+  tell_origin("PodPool", view.pool, now, knowledge);
   tell_failure("Node", view.node, knowledge);
   tell_failure("CiliumNode", view.cilium_node, knowledge);
+  tell_failure("PodPool", view.pool, knowledge);
 }
 
 }  // namespace podlease::pools

@@ -1,9 +1,12 @@
 #include "podlease/store/transaction.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <span>
+#include <tuple>
 #include <utility>
 
 #include "database.h"
@@ -135,6 +138,14 @@ std::string_view to_string(Ending ending) {
       return "host-local";
   }
   return "unknown";
+}
+
+Milliseconds elapsed(const Moment& then, const Moment& now) {
+  if (then.boot_id == now.boot_id) {
+    return now.at.since_boot - then.at.since_boot;
+  }
+  const auto passed = now.at.wall - then.at.wall;
+  return passed < Milliseconds(0) ? Milliseconds::max() : std::max(passed, now.at.since_boot);
 }
 
 Transaction::Transaction(Database& database) : database_(&database) {
@@ -681,10 +692,7 @@ std::size_t Transaction::freed_count(const Network& network) {
 Usage Transaction::usage(const Network& network, const IntervalSet& usable) {
   Usage usage;
   for (const Range& range : usable.ranges()) {
-    Query leased(*database_,
-                 "SELECT count(*) FROM lease WHERE network = ? AND address BETWEEN ? AND ?");
-    leased.bind(network.id, range.first(), range.last()).next();
-    usage.leased += static_cast<std::uint64_t>(leased.integer());
+    usage.leased += leased_in(network, range);
     Query free(*database_,
                "SELECT count(*) FROM freed WHERE network = ? AND address BETWEEN ? AND ?");
     free.bind(network.id, range.first(), range.last()).next();
@@ -833,6 +841,153 @@ void Transaction::set_remote_object(const std::string& key, const RemoteObject& 
         "INSERT OR REPLACE INTO note(kind, network, key, value) VALUES('object', 0, ?, ?)")
       .bind(key, value)
       .run();
+}
+
+namespace {
+
+// Notes of kind `block`: network and CIDR in a line each. Those of a network are from NETWORK\n on
+// to NETWORK\v, which no other network's are among.
+std::string block_key(const std::string& network, const net::Prefix& cidr) {
+  return network + "\n" + cidr.to_string();
+}
+
+std::string moment_fields(const Moment& moment) {
+  return field(std::to_string(to_integer(moment.at.wall))) +
+         field(std::to_string(moment.at.since_boot.count())) + field(moment.boot_id);
+}
+
+Moment to_moment(std::span<const std::string_view> fields) {
+  return {.at = {.wall = to_time(to_number(fields[0])),
+                 .since_boot = Milliseconds(to_number(fields[1]))},
+          .boot_id = std::string(fields[2])};
+}
+
+constexpr std::array<std::pair<Block::State, std::string_view>, 4> kBlockStates{
+    {{Block::State::kClaiming, "claiming"},
+     {Block::State::kOwned, "owned"},
+     {Block::State::kReleasing, "releasing"},
+     {Block::State::kLost, "lost"}}};
+
+std::string block_value(const Block& block) {
+  return field(block.pool) + field(std::string(to_string(block.state))) + field(block.claim_id) +
+         field(block.uid) + field(block.ending ? "1" : "0") + field(block.unexplored ? "1" : "0") +
+         field(std::to_string(block.reap_grace.count())) + moment_fields(block.claimed) +
+         moment_fields(block.verified) + moment_fields(block.attempted) + field(block.failure);
+}
+
+Block read_block(const std::string& key, const std::string& value, const std::string& store) {
+  const std::size_t line = key.find('\n');
+  const std::optional<net::Prefix> cidr =
+      line == std::string::npos ? std::nullopt
+                                : net::Prefix::parse(std::string_view(key).substr(line + 1));
+  const std::vector<std::string_view> fields = split(value, kSeparator);
+  constexpr std::size_t kFields = 17;
+  if (!cidr || fields.size() < kFields) {
+    throw Error(ErrorKind::kIo,
+                "store " + store + " holds a note of block " + in_quotes(key) + " that is none");
+  }
+  const std::span<const std::string_view> all(fields);
+  const auto state = std::find_if(kBlockStates.begin(), kBlockStates.end(),
+                                  [&](const auto& pair) { return pair.second == all[1]; });
+  return {.network = key.substr(0, line),
+          .cidr = *cidr,
+          .pool = std::string(all[0]),
+          // One of a newer podlease: whatever it is, nothing may be leased from it.
+          .state = state == kBlockStates.end() ? Block::State::kLost : state->first,
+          .claim_id = std::string(all[2]),
+          .uid = std::string(all[3]),
+          .ending = all[4] == "1",
+          .unexplored = all[5] == "1",
+          .reap_grace = Milliseconds(to_number(all[6])),
+          .claimed = to_moment(all.subspan(7, 3)),
+          .verified = to_moment(all.subspan(10, 3)),
+          .attempted = to_moment(all.subspan(13, 3)),
+          .failure = std::string(all[16])};
+}
+
+std::vector<Block> read_blocks(Query& rows, const std::string& store) {
+  std::vector<Block> blocks;
+  while (rows.next()) {
+    const std::string key = rows.text();
+    blocks.push_back(read_block(key, rows.text(), store));
+  }
+  std::sort(blocks.begin(), blocks.end(), [](const Block& a, const Block& b) {
+    return std::tie(a.network, a.cidr) < std::tie(b.network, b.cidr);
+  });
+  return blocks;
+}
+
+}  // namespace
+
+std::string_view to_string(Block::State state) {
+  for (const auto& [known, word] : kBlockStates) {
+    if (known == state) {
+      return word;
+    }
+  }
+  return "unknown";
+}
+
+std::vector<Block> Transaction::blocks(const std::string& network) {
+  Query rows(*database_,
+             "SELECT key, value FROM note WHERE kind = 'block' AND network = 0 AND key BETWEEN ? "
+             "AND ?");
+  rows.bind(network + "\n", network + "\v");
+  return read_blocks(rows, database_->path());
+}
+
+std::vector<Block> Transaction::blocks() {
+  Query rows(*database_, "SELECT key, value FROM note WHERE kind = 'block' AND network = 0");
+  return read_blocks(rows, database_->path());
+}
+
+std::optional<Block> Transaction::block(const std::string& network, const net::Prefix& cidr) {
+  Query row(*database_, "SELECT value FROM note WHERE kind = 'block' AND network = 0 AND key = ?");
+  const std::string key = block_key(network, cidr);
+  if (!row.bind(key).next()) {
+    return std::nullopt;
+  }
+  return read_block(key, row.text(), database_->path());
+}
+
+void Transaction::set_block(const Block& block) {
+  Query(*database_,
+        "INSERT INTO note(kind, network, key, value) VALUES('block', 0, ?, ?)"
+        " ON CONFLICT DO UPDATE SET value = excluded.value")
+      .bind(block_key(block.network, block.cidr), block_value(block))
+      .run();
+}
+
+void Transaction::forget_block(const Block& block) {
+  Query(*database_, "DELETE FROM note WHERE kind = 'block' AND network = 0 AND key = ?")
+      .bind(block_key(block.network, block.cidr))
+      .run();
+}
+
+std::uint64_t Transaction::leased_in(const Network& network, const Range& range) {
+  Query row(*database_, "SELECT count(*) FROM lease WHERE network = ? AND address BETWEEN ? AND ?");
+  row.bind(network.id, range.first(), range.last()).next();
+  return static_cast<std::uint64_t>(row.integer());
+}
+
+bool Transaction::is_at_rest(const Network& network, const Range& range, Milliseconds cooldown,
+                             const Moment& now) {
+  if (leased_in(network, range) > 0) {
+    return false;
+  }
+  Query rows(*database_,
+             "SELECT address, position, at, since_boot, boot FROM freed"
+             " WHERE network = ? AND address BETWEEN ? AND ?");
+  rows.bind(network.id, range.first(), range.last());
+  while (rows.next()) {
+    const Freed freed = read_freed(rows);
+    if (elapsed(
+            {.at = {.wall = freed.at, .since_boot = freed.since_boot}, .boot_id = freed.boot_id},
+            now) < cooldown) {
+      return false;
+    }
+  }
+  return true;
 }
 
 void Transaction::verify() {

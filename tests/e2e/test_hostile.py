@@ -707,7 +707,7 @@ def test_a_misspelt_key_is_named_with_the_one_meant(plugin: Plugin):
 
 
 def test_a_mode_of_another_version_is_unsupported(plugin: Plugin):
-    plugin.refuse(plugin.config(mode="cluster-pool"), UNSUPPORTED, "ipam.mode", "cluster-pool")
+    plugin.refuse(plugin.config(mode="multi-pool"), UNSUPPORTED, "ipam.mode", "multi-pool")
 
 
 # --- DEL of whatever ----------------------------------------------------------------------------

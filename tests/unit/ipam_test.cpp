@@ -2421,7 +2421,8 @@ class Life {
     pools::Offer offer;
     for (const Subnet& subnet : subnets()) {
       const net::Range range = *net::Range::make(nth(subnet, 1), nth(subnet, subnet.size));
-      offer.sets.push_back({.ranges = {{.name = "all",
+      offer.sets.push_back({.family = subnet.prefix.family(),
+                            .ranges = {{.name = "all",
                                         .source = "static",
                                         .range = range,
                                         .usable = net::IntervalSet({range}),
@@ -2442,7 +2443,7 @@ class Life {
     const auto set_of = [&](net::Family family) -> pools::PoolRangeSet& {
       std::vector<pools::PoolRangeSet*> fitting;
       for (pools::PoolRangeSet& set : offer.sets) {
-        if (set.family() == family) {
+        if (set.family == family) {
           fitting.push_back(&set);
         }
       }

@@ -259,7 +259,7 @@ TEST_F(PluginTest, ErrorsAreDocumentsOfTheConfigurationsVersion) {
        "1.1.0"},
       {conf(R"("ranges":[])", "1.0.0"), 7, "no IP ranges specified"},
       {conf(R"("ranges":[[{"subnet":7}]])", "1.0.0"), 7, "ipam.ranges[0][0].subnet"},
-      {conf(R"("mode":"cluster-pool")", "1.0.0"), 2, "cluster-pool"},
+      {conf(R"("mode":"multi-pool")", "1.0.0"), 2, "multi-pool"},
       {conf(R"("subnet":"10.1.0.0/29","resolvConf":"/nowhere/resolv.conf")", "1.0.0"), 5,
        "/nowhere/resolv.conf"},
       {small("1.0.0", R"("runtimeConfig":{"ips":["10.1.0.3"]},)"), 101, "10.1.0.3"},

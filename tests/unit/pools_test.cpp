@@ -91,7 +91,7 @@ TEST(StaticSourceTest, KeepsTheOrderOfSetsAndRanges) {
   EXPECT_THAT(usable(offer), ElementsAre("0: 10.9.0.2-10.9.0.6", "0: 10.1.0.2-10.1.0.6",
                                          "1: fd00::2-fd00::7", "2: 10.5.0.4-10.5.0.5"));
   EXPECT_EQ(offer.sets[0].to_string(), "10.9.0.1-10.9.0.6,10.1.0.1-10.1.0.6");
-  EXPECT_EQ(offer.sets[1].family(), net::Family::kIpv6);
+  EXPECT_EQ(offer.sets[1].family, net::Family::kIpv6);
 }
 
 TEST(StaticSourceTest, CutsExclusionsOutOfEveryRange) {
@@ -170,10 +170,10 @@ TEST(PoolRangeSetTest, FindsTheRangeOfAnAddressUsableOrNot) {
 // A cluster that answers as it is told, and counts.
 class FakeCluster final : public NodeReader {
  public:
-  [[nodiscard]] Readings read(bool with_cilium_node) const override {
+  [[nodiscard]] Readings read(const Wanted& wanted) const override {
     ++asked;
     Readings readings{.server = server, .node = node};
-    if (with_cilium_node) {
+    if (wanted.cilium_node) {
       readings.cilium_node = cilium_node;
     }
     return readings;

@@ -54,9 +54,17 @@ struct ValidAttachments {
 
 // Where the addresses come from (CILIUM-IPAM names them so).
 enum class Mode {
-  kStatic,      // from the ranges in this configuration
-  kKubernetes,  // from the CIDRs of this node
-  kCrd,         // one by one, from the CiliumNode
+  kStatic,       // from the ranges in this configuration
+  kKubernetes,   // from the CIDRs of this node
+  kCrd,          // one by one, from the CiliumNode
+  kClusterPool,  // from blocks that this node claims of a PodPool
+};
+
+// Which mask an answer has.
+enum class PrefixMode {
+  kSubnet,  // that of the range, or of the block
+  kPool,    // that of the pool's CIDR, for one flat network; of a range without a pool its own
+  kHost,    // /32 or /128; every address of the range is leased, and none is the gateway
 };
 
 // Where a node's CIDR may be written.
@@ -103,12 +111,14 @@ struct NetConf {
   Essentials essentials;
   Mode mode = Mode::kStatic;
   // What is known without the node: empty where `needs_node`, until `Document::resolve`; and in
-  // mode crd, which has none. Otherwise never empty.
+  // modes crd and cluster-pool, which have none. Otherwise never empty.
   std::vector<RangeSet> range_sets;
+  PrefixMode prefix = PrefixMode::kSubnet;
   // Whose CIDRs of the node the ranges name (usePodCidr, usePodCidrIPv6).
   std::vector<net::Family> node_families;
   std::vector<net::Family> families;    // asked for, in order; empty: all that there are
   std::optional<net::Address> gateway;  // directly under `ipam`, without a subnet beside it
+  bool gateway_none = false;            // there, and "none"
   KubernetesConf kubernetes;
   std::string pool = "default";
   net::IntervalSet exclude;       // never leased
@@ -119,6 +129,8 @@ struct NetConf {
   std::vector<RequestedAddress> requested;  // without duplicates, in the order of the sources
   std::vector<std::string> warnings;        // what a careful reader would ask about
 
+  // Reports whether all is known without asking anybody.
+  [[nodiscard]] bool is_fixed() const { return mode == Mode::kStatic && node_families.empty(); }
   // Reports whether the ranges depend on the CIDRs of this node.
   [[nodiscard]] bool needs_node() const {
     return mode == Mode::kKubernetes || !node_families.empty();

@@ -14,6 +14,7 @@ namespace podlease::kube {
 struct Node {
   std::string name;
   std::string uid;
+  std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;
   std::string pod_cidr;                // spec.podCIDR
   std::vector<std::string> pod_cidrs;  // spec.podCIDRs
@@ -21,6 +22,8 @@ struct Node {
   std::string machine_id;
   std::string system_uuid;
   std::string boot_id;
+  std::vector<std::string> internal_ips;  // status.addresses of type InternalIP
+  bool ready = false;                     // condition Ready; not kept by `to_json`
 
   friend bool operator==(const Node&, const Node&) = default;
 };
@@ -40,6 +43,23 @@ struct CiliumNode {
   std::map<std::string, std::string> pool;  // spec.ipam.pool: address to owner, which may be empty
 
   friend bool operator==(const CiliumNode&, const CiliumNode&) = default;
+};
+
+// v1 Pod.
+struct Pod {
+  std::string name_space;
+  std::string name;
+  std::string node_name;
+  std::string owner;  // KIND/NAME of its controller; empty: none
+  bool host_network = false;
+  bool ended = false;                  // phase Succeeded or Failed
+  std::vector<std::string> addresses;  // status.podIPs
+};
+
+// networking.k8s.io ServiceCIDR.
+struct ServiceCidr {
+  std::string name;
+  std::vector<std::string> cidrs;
 };
 
 // From the JSON of the API, or of `to_json`. Throws kDecode for what is not an object of that kind.

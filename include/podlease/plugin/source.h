@@ -8,6 +8,7 @@
 #include "podlease/base/log.h"
 #include "podlease/config/net_conf.h"
 #include "podlease/host/host.h"
+#include "podlease/pools/blocks.h"
 #include "podlease/pools/node_objects.h"
 #include "podlease/pools/source.h"
 #include "podlease/store/store.h"
@@ -32,12 +33,17 @@ class ConfiguredSource {
   ConfiguredSource(const config::Document& document, const config::NetConf& conf,
                    const World& world);
 
+  // What it asks the API with; null for fixed ranges.
+  [[nodiscard]] pools::NodeObjects* objects() const { return objects_.get(); }
+  [[nodiscard]] pools::Blocks* blocks() const { return blocks_.get(); }
+
   [[nodiscard]] pools::Source& operator*() const { return *source_; }
   [[nodiscard]] pools::Source* operator->() const { return source_.get(); }
 
  private:
   std::unique_ptr<pools::NodeReader> reader_;
   std::unique_ptr<pools::NodeObjects> objects_;
+  std::unique_ptr<pools::Blocks> blocks_;
   std::unique_ptr<pools::Source> source_;
 };
 

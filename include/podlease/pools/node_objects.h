@@ -10,7 +10,9 @@
 #include "podlease/base/error.h"
 #include "podlease/base/log.h"
 #include "podlease/config/net_conf.h"
+#include "podlease/kube/client.h"
 #include "podlease/kube/objects.h"
+#include "podlease/kube/pool_objects.h"
 #include "podlease/store/store.h"
 
 // The objects of this node in the cluster: what was last read of them, and reading them again.
@@ -37,6 +39,13 @@ struct Readings {
   std::string server;  // the host that was asked
   Reading<kube::Node> node;
   Reading<kube::CiliumNode> cilium_node;
+  Reading<kube::PodPool> pool;
+};
+
+// What is asked for beside the Node.
+struct Wanted {
+  bool cilium_node = false;
+  std::string pool;  // name; empty: none
 };
 
 // Whoever answers for the cluster.
@@ -47,7 +56,7 @@ class NodeReader {
   NodeReader& operator=(const NodeReader&) = delete;
   virtual ~NodeReader() = default;
   // Within the time that the configuration allows. Never throws: failures are part of the reading.
-  [[nodiscard]] virtual Readings read(bool with_cilium_node) const = 0;
+  [[nodiscard]] virtual Readings read(const Wanted& wanted) const = 0;
 };
 
 // The Kubernetes API: finds the kubeconfig and this node's name, reads the Node, and refuses one
@@ -59,13 +68,17 @@ class ApiNodeReader final : public NodeReader {
   ApiNodeReader(config::KubernetesConf conf, std::function<Machine()> machine,
                 std::filesystem::path credentials);
 
-  [[nodiscard]] Readings read(bool with_cilium_node) const override;
+  [[nodiscard]] Readings read(const Wanted& wanted) const override;
 
  private:
   config::KubernetesConf conf_;
   std::function<Machine()> machine_;
   std::filesystem::path credentials_;
 };
+
+// A client of the server that a configuration means, for `timeout` from now on. Throws kConfig.
+[[nodiscard]] kube::Client connect(const config::KubernetesConf& conf,
+                                   const std::filesystem::path& credentials);
 
 // The kubeconfig a configuration means: its own, or the first that exists of the usual places.
 // Throws kConfig if none does, naming them all.
@@ -90,12 +103,14 @@ class NodeObjects {
     Milliseconds refresh{};  // the age at which an object is read again
     std::string key;         // whose objects: what the configuration says of kubeconfig and Node
     bool with_cilium_node = false;
+    std::string pool;       // the PodPool to know too; empty: none
     bool recording = true;  // false: what is read is known to this process alone
   };
 
   struct View {
     Remembered<kube::Node> node;
     Remembered<kube::CiliumNode> cilium_node;
+    Remembered<kube::PodPool> pool;
     bool stale = false;   // older than `refresh`
     bool recent = false;  // so young that asking again would tell the same
   };
@@ -104,6 +119,9 @@ class NodeObjects {
   NodeObjects(Options options, const NodeReader& reader, const Clock& clock, const Log& log,
               std::function<std::string()> boot_id);
 
+  [[nodiscard]] const Options& options() const { return options_; }
+  [[nodiscard]] store::Moment moment() const;
+
   [[nodiscard]] View view(store::Transaction& transaction, const store::Moment& now) const;
 
   // Reads the objects again, or waits until another process has. `urgent`: there is nothing to go
@@ -111,7 +129,6 @@ class NodeObjects {
   void refresh(bool urgent);
 
  private:
-  [[nodiscard]] store::Moment moment() const;
   void read_and_record();
 
   Options options_;
@@ -122,6 +139,7 @@ class NodeObjects {
   // What this process has read.
   std::optional<store::RemoteObject> node_;
   std::optional<store::RemoteObject> cilium_node_;
+  std::optional<store::RemoteObject> pool_;
 };
 
 }  // namespace podlease::pools

@@ -30,9 +30,9 @@ struct PoolRange {
 
 // An attachment gets one address from each set; ranges are tried in order. All are of one family.
 struct PoolRangeSet {
+  net::Family family;
   std::vector<PoolRange> ranges;
 
-  [[nodiscard]] net::Family family() const { return ranges.front().range.family(); }
   // The range that `address` lies in, usable or not.
   [[nodiscard]] const PoolRange* range_of(net::Address address) const;
   // 10.1.0.2-10.1.0.254,10.2.0.2-10.2.0.254
@@ -49,6 +49,7 @@ struct Offer {
   std::vector<PoolRangeSet> sets;
   std::vector<Landmark> taken;   // in the ranges, and in use by something that is no pod
   std::vector<Landmark> beyond;  // what a range can only hold by mistake
+  bool may_grow = false;         // `Source::grow` may find more addresses than these
 
   [[nodiscard]] const PoolRange* range_of(net::Address address) const;
   // Why an address in a range is not usable, for messages.
@@ -67,7 +68,10 @@ struct Look {
 struct Knowledge {
   std::variant<Offer, Error> answer;  // or what keeps it from knowing
   bool stale = false;                 // should be learnt anew before an address is leased
-  std::vector<std::string> origins;   // what was read for it, and when
+  // Of a lost store: the machine must be looked through for holders of addresses in these before
+  // any of them is leased.
+  std::vector<PoolRangeSet> unexplored;
+  std::vector<std::string> origins;  // what was read for it, and when
   std::vector<Look> looks;
   std::vector<std::string> warnings;
 
@@ -94,6 +98,18 @@ class Source {
   // for the store's, and with `urgent`, where there is nothing to go by yet, kBusy if the others
   // take too long.
   virtual void refresh(bool /*urgent*/) {}
+
+  // Of an offer that may grow: gets more addresses of each of the families, or waits for others who
+  // are about it; the store must not be open. `asked` is when there were none left. Throws what
+  // keeps it from that: kExhausted, kBusy, kConfig or kIo.
+  virtual void grow(const std::vector<net::Family>& /*families*/, const store::Moment& /*asked*/) {}
+
+  // What was unexplored in the offer is explored now.
+  virtual void explored(store::Transaction& /*transaction*/) {}
+
+  // Gives back what the last answer of `consult` showed to be needed no more; the store must not be
+  // open. Failures are logged.
+  virtual void tidy() {}
 };
 
 }  // namespace podlease::pools

@@ -41,6 +41,7 @@
 //     pod      a pod's UID and interface -> the addresses it had last
 //     suspect  a leased address -> since when its holder is missed
 //     object   an object of the cluster -> what was last read, and when
+//     block    a network's name and a CIDR of a pool -> how it stands to that block, and since when
 //     history  a number, used again after some thousands -> a lease that has ended
 //     skipped  the fingerprint of a set of usable addresses -> the position up to which `freed` is
 //              known to hold none of them

@@ -6,12 +6,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "podlease/base/attachment.h"
 #include "podlease/base/clock.h"
 #include "podlease/net/address.h"
 #include "podlease/net/interval_set.h"
+#include "podlease/net/prefix.h"
 #include "podlease/net/range.h"
 #include "podlease/store/lease.h"
 
@@ -81,6 +83,10 @@ struct Moment {
   std::string boot_id;
 };
 
+// The time since a moment. Over a reboot at least for as long as this boot, whatever has been done
+// to the clock on the wall; if that was set back, as long as can be.
+[[nodiscard]] Milliseconds elapsed(const Moment& then, const Moment& now);
+
 // An object of the cluster as it was last read, and how the last attempt to read it went.
 struct RemoteObject {
   std::string server;                          // the host it was asked of
@@ -92,6 +98,33 @@ struct RemoteObject {
   bool hopeless = false;                       // trying again will not mend it
   bool gone = false;                           // what was known of it holds no longer
 };
+
+// A block of addresses that this node has of a pool of the cluster, or is about to have. It belongs
+// to one network.
+struct Block {
+  enum class State {
+    kClaiming,   // asked for; whether it is ours is not known yet
+    kOwned,      // ours, as of `verified`
+    kReleasing,  // being given back: never leased from again
+    kLost,       // another node's, although leases of ours may still be in it
+  };
+  std::string network;  // its name
+  net::Prefix cidr;
+  std::string pool;
+  State state = State::kClaiming;
+  std::string claim_id;
+  std::string uid;            // of the object; empty: not known yet
+  bool ending = false;        // somebody has deleted the object: it drains
+  bool unexplored = false;    // of a lost store: who has addresses of it is not known yet
+  Milliseconds reap_grace{};  // of the pool, as last read
+  Moment claimed;             // since when there is this record
+  Moment verified;            // when the cluster last said that it is ours
+  Moment attempted;           // when it was last asked about it
+  std::string failure;        // what came of that; empty: it went well
+};
+
+// claiming, owned, releasing, lost.
+[[nodiscard]] std::string_view to_string(Block::State state);
 
 // One transaction; rolled back unless committed. Failures of SQLite are thrown as kIo, kBusy where
 // a foreign connection keeps the store for longer than the lock's time-out. Unless it says
@@ -191,6 +224,19 @@ class Transaction {
   // What is known of an object of the cluster. The key is the caller's.
   [[nodiscard]] std::optional<RemoteObject> remote_object(const std::string& key);
   void set_remote_object(const std::string& key, const RemoteObject& object);
+
+  // Blocks, of one network or of all, by network and address.
+  [[nodiscard]] std::vector<Block> blocks(const std::string& network);
+  [[nodiscard]] std::vector<Block> blocks();
+  [[nodiscard]] std::optional<Block> block(const std::string& network, const net::Prefix& cidr);
+  void set_block(const Block& block);
+  void forget_block(const Block& block);
+  // Reports whether no address of `range` is leased, nor was within the cool-down. O(n) in those
+  // that ever were.
+  [[nodiscard]] bool is_at_rest(const Network& network, const net::Range& range,
+                                Milliseconds cooldown, const Moment& now);
+  // How many addresses of `range` are leased in the network. O(n) in their number.
+  [[nodiscard]] std::uint64_t leased_in(const Network& network, const net::Range& range);
 
   // Throws kOther if an address is not in exactly one place: for tests and `doctor`. O(n).
   void verify();

@@ -1,4 +1,4 @@
-#include "rfc3339.h"
+#include "podlease/base/rfc3339.h"
 
 #include <algorithm>
 #include <charconv>
@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <system_error>
 
-namespace podlease::kube {
+namespace podlease {
 namespace {
 
 constexpr std::string_view kDigits = "0123456789";
@@ -92,4 +92,4 @@ std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
   return time.time_since_epoch().count();
 }
 
-}  // namespace podlease::kube
+}  // namespace podlease

@@ -1,0 +1,779 @@
+#include "podlease/pools/blocks.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <type_traits>
+#include <utility>
+
+#include "podlease/base/duration.h"
+#include "podlease/base/text.h"
+#include "podlease/pools/node_objects.h"
+#include "podlease/store/registry.h"
+#include "turn.h"
+
+namespace podlease::pools {
+namespace {
+
+using kube::ApiError;
+using kube::PodBlock;
+using net::Family;
+using net::Prefix;
+using net::Uint128;
+using store::Block;
+using store::Moment;
+using store::Store;
+using store::Transaction;
+using Cause = ApiError::Cause;
+using State = Block::State;
+
+// Before an empty block is given back.
+constexpr Milliseconds kMinimumAge = std::chrono::minutes(5);
+// What the one who asks takes beside the time that asking may take.
+constexpr Milliseconds kSlack{1'000};
+// So often another node may come first before the list is read anew.
+constexpr int kMostConflicts = 8;
+
+class ApiBlocks final : public BlockApi {
+ public:
+  explicit ApiBlocks(kube::Client client) : client_(std::move(client)) {}
+
+  std::vector<kube::BlockBrief> list(bool may_be_old) override {
+    return client_.block_briefs(may_be_old);
+  }
+  std::optional<kube::PodPool> pool(const std::string& name) override {
+    return client_.pod_pool(name);
+  }
+  std::optional<PodBlock> get(const std::string& name) override { return client_.pod_block(name); }
+  std::optional<PodBlock> create(const PodBlock& block) override { return client_.create(block); }
+  std::optional<PodBlock> write_status(const PodBlock& block) override {
+    return client_.write_status(block);
+  }
+  void remove(const PodBlock& block) override { client_.remove(block); }
+  void let_go(const PodBlock& block) override { client_.let_go(block); }
+
+ private:
+  kube::Client client_;
+};
+
+// Nobody answers, so nobody will for the next block.
+bool is_silent(Cause cause) {
+  return cause == Cause::kUnreachable || cause == Cause::kTimeout || cause == Cause::kServerTls ||
+         cause == Cause::kIdentity || cause == Cause::kUnauthorized;
+}
+
+// A claim says of which network of a node it is.
+std::string claim_prefix(const std::string& network) {
+  return network + "/";
+}
+
+std::string hex(Uint128 number) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  constexpr int kLength = 16;
+  std::string text(kLength, '0');
+  for (auto digit = text.rbegin(); digit != text.rend(); ++digit) {
+    *digit = kDigits[static_cast<std::size_t>(number & 0xfU)];
+    number >>= 4U;
+  }
+  return text;
+}
+
+// The address `offset` places into the set.
+net::Address nth(const net::IntervalSet& set, Uint128 offset) {
+  for (const net::Range& range : set.ranges()) {
+    if (offset < range.size()) {
+      return net::Address::from_bits(range.family(), range.first().bits() + offset);
+    }
+    offset -= range.size();
+  }
+  return set.ranges().back().last();
+}
+
+// What the pool has to say when nothing of it is left.
+Error full(const Pool& pool, Family family, const std::vector<kube::BlockBrief>& briefs) {
+  std::set<std::string> nodes;
+  std::size_t blocks = 0;
+  const kube::BlockBrief* emptiest = nullptr;
+  const auto used = [](const kube::BlockBrief& brief) {
+    return std::pair(brief.used.size(), brief.used);  // decimal numbers, by their length first
+  };
+  for (const kube::BlockBrief& brief : briefs) {
+    const std::optional<Prefix> cidr = cidr_of_block(brief.name);
+    if (!cidr || cidr->family() != family || pool.cidr_of(*cidr) == nullptr) {
+      continue;
+    }
+    ++blocks;
+    nodes.insert(brief.node);
+    if (emptiest == nullptr || used(brief) < used(*emptiest)) {
+      emptiest = &brief;
+    }
+  }
+  const std::string what = "PodPool " + pool.name + " has no free " + std::string(name(family)) +
+                           " block: no IP addresses available in range set of this node";
+  const std::string next = "podlease pool add " + pool.name +
+                           " --cidr CIDR makes room, podlease blocks shows who has what";
+  if (blocks == 0) {
+    return Error(ErrorKind::kExhausted, what,
+                 "none of its CIDRs of that family is Active and free. " + next);
+  }
+  return Error(ErrorKind::kExhausted, what,
+               std::to_string(blocks) + " blocks are used by " + std::to_string(nodes.size()) +
+                   " nodes; the emptiest is " + emptiest->name + " of " + emptiest->node +
+                   " with " + emptiest->used + " addresses used. " + next);
+}
+
+Moment never() {
+  return {};
+}
+
+// The time since a block was verified; of another boot, nobody knows.
+Milliseconds unverified_for(const Block& block, const Moment& now) {
+  if (block.verified.boot_id.empty() || block.verified.boot_id != now.boot_id) {
+    return Milliseconds::max();
+  }
+  // Either clock may have stood still: one in a machine that was suspended by its host, the other
+  // where it was set back.
+  const auto by_wall =
+      std::chrono::duration_cast<Milliseconds>(now.at.wall - block.verified.at.wall);
+  return std::max(by_wall, now.at.since_boot - block.verified.at.since_boot);
+}
+
+}  // namespace
+
+ConnectBlocks connect_blocks(config::KubernetesConf conf, std::filesystem::path credentials) {
+  return [conf = std::move(conf),
+          credentials = std::move(credentials)]() -> std::unique_ptr<BlockApi> {
+    return std::make_unique<ApiBlocks>(connect(conf, credentials));
+  };
+}
+
+Uint128 random_below(Uint128 limit) {
+  std::array<unsigned char, sizeof(Uint128)> bytes{};
+  if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    throw Error(ErrorKind::kIo, "the kernel gives no random numbers");
+  }
+  Uint128 number = 0;
+  for (const unsigned char byte : bytes) {
+    number = number << 8U | byte;
+  }
+  return number % limit;  // the bias is as small as a pool is, seen against 2^128
+}
+
+bool Blocks::is_fresh(const Block& block, const Moment& now) {
+  return unverified_for(block, now) < block.reap_grace / 2;
+}
+
+bool Blocks::is_due(const Block& block, const Moment& now) {
+  return unverified_for(block, now) >= block.reap_grace / 4;
+}
+
+bool Blocks::may_ask(const Block& block, const Moment& now, Milliseconds refresh) {
+  return block.failure.empty() || block.attempted.boot_id != now.boot_id ||
+         store::elapsed(block.attempted, now) >= refresh;
+}
+
+std::vector<Block> Blocks::spare(Transaction& transaction, const std::vector<Block>& blocks,
+                                 const Network& network, const Moment& now) {
+  constexpr Uint128 kNeverLeased = 3;  // of a block: network, gateway, broadcast
+  const std::optional<store::Network> known =
+      blocks.empty() ? std::nullopt : transaction.find_network(blocks.front().network);
+  std::vector<Block> spare;
+  std::vector<Block> empty;
+  std::set<Family> with_room;  // has a block to lease from that stays
+  for (const Block& block : blocks) {
+    if (block.state != State::kOwned || block.unexplored) {
+      continue;
+    }
+    const bool may_serve = network.pool != nullptr && network.pool->name == block.pool &&
+                           !block.ending && network.pool->is_active(block.cidr);
+    const std::uint64_t leases = known ? transaction.leased_in(*known, block.cidr.range()) : 0;
+    if (leases > 0) {
+      if (may_serve && block.cidr.range().size() > leases + kNeverLeased) {
+        with_room.insert(block.cidr.family());
+      }
+    } else if (may_serve) {
+      empty.push_back(block);
+    } else if (!known ||
+               transaction.is_at_rest(*known, block.cidr.range(), network.cooldown, now)) {
+      spare.push_back(block);
+    }
+  }
+  for (const Block& block : empty) {
+    // One of them stays where there is no other to lease from.
+    if (!with_room.insert(block.cidr.family()).second &&
+        store::elapsed(block.claimed, now) >= kMinimumAge &&
+        (!known || transaction.is_at_rest(*known, block.cidr.range(), network.cooldown, now))) {
+      spare.push_back(block);
+    }
+  }
+  return spare;
+}
+
+// What one call does with blocks: it asks the API, and has the store open in between only.
+class Blocks::Call {
+ public:
+  explicit Call(const Blocks& blocks) : blocks_(&blocks) {}
+
+  // Claims.
+
+  // Goes on with claims whose fate is not known. Throws if the API cannot tell.
+  void resume(const Owner& owner) {
+    for (const Block& block : all_blocks()) {
+      if (block.state != State::kClaiming) {
+        continue;
+      }
+      try {
+        static_cast<void>(send(block, owner, true));
+      } catch (const ApiError& error) {
+        if (!kube::is_certainly_refused(error.cause())) {
+          throw;
+        }
+        log(LogLevel::kWarning, error.what());
+      }
+    }
+  }
+
+  void claim(const Claim& wanted, Family family) {
+    const std::string& network = wanted.network;
+    const Pool& pool = *wanted.pool;
+    const Owner& owner = *wanted.owner;
+    std::vector<kube::BlockBrief> briefs;
+    for (const bool may_be_old : {true, false}) {
+      briefs = api().list(may_be_old);
+      if (adopt(network, pool, owner, family, briefs)) {
+        return;
+      }
+      net::IntervalSet free = pool.claimable(family, wanted.exclude);
+      free.erase(taken(briefs));
+      for (int conflicts = 0; conflicts < kMostConflicts && !free.empty(); ++conflicts) {
+        const Block block = chosen(network, pool, free, family);
+        set(block);
+        if (send(block, owner, false)) {
+          return;
+        }
+        free.erase(block.cidr.range());
+      }
+    }
+    throw full(pool, family, briefs);
+  }
+
+  // Keeping.
+
+  void verify(const Owner& owner, Milliseconds refresh) {
+    std::vector<Block> blocks = all_blocks();
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      const Moment now = moment();
+      if (!needs_word(blocks[i], now) || !may_ask(blocks[i], now, refresh)) {
+        continue;
+      }
+      try {
+        go_on_with(blocks[i], owner);
+      } catch (const Error& error) {
+        const auto* const api_error = dynamic_cast<const ApiError*>(&error);
+        const bool stop = api_error == nullptr || is_silent(api_error->cause());
+        for (std::size_t k = i; k < (stop ? blocks.size() : i + 1); ++k) {
+          note_failure(blocks[k], error);
+        }
+        if (stop) {
+          return;
+        }
+      }
+    }
+  }
+
+  // Giving back.
+
+  std::vector<Block> give_back(const Networks& networks, Milliseconds refresh) {
+    const Moment now = moment();
+    std::vector<Block> spare;
+    in_store([&](Transaction& transaction) {
+      for (const auto& [name, network] : networks) {
+        const std::vector<Block> more =
+            Blocks::spare(transaction, transaction.blocks(name), network, now);
+        spare.insert(spare.end(), more.begin(), more.end());
+      }
+    });
+    std::vector<Block> given;
+    for (const Block& block : spare) {
+      const Network& network = networks.at(block.network);
+      if (!may_ask(block, now, refresh)) {
+        continue;
+      }
+      try {
+        const bool is_known = network.pool != nullptr && network.pool->name == block.pool;
+        if (is_known ? network.pool->paused : is_paused(block.pool)) {
+          throw Error(ErrorKind::kBusy, "PodPool " + block.pool + " is paused");
+        }
+        if (release(block, network.cooldown)) {
+          given.push_back(block);
+        }
+      } catch (const Error& error) {
+        note_failure(block, error);
+      }
+    }
+    return given;
+  }
+
+  std::vector<Block> leave(const Owner& owner, bool even_in_use) {
+    resume(owner);
+    std::vector<Block> given;
+    for (const Block& block : all_blocks()) {
+      if (block.state != State::kClaiming && (even_in_use || leased_in(block) == 0)) {
+        set_state(block, State::kReleasing);
+        finish_release(block);
+        given.push_back(block);
+      }
+    }
+    return given;
+  }
+
+ private:
+  // The outside.
+
+  BlockApi& api() {
+    if (!api_) {
+      api_ = blocks_->options_.connect();
+    }
+    return *api_;
+  }
+
+  [[nodiscard]] Moment moment() const {
+    return {.at = blocks_->clock_->now(), .boot_id = blocks_->options_.boot_id()};
+  }
+
+  void log(LogLevel level, const std::string& message) const {
+    blocks_->log_->write(level, "blocks: " + message);
+  }
+
+  // One transaction of the store, committed if `work` returns.
+  template <typename Work>
+  std::invoke_result_t<Work, Transaction&> in_store(const Work& work) const {
+    Store store = Store::open(blocks_->options_.store);
+    Transaction transaction = store.begin();
+    if constexpr (std::is_void_v<decltype(work(transaction))>) {
+      work(transaction);
+      transaction.commit();
+    } else {
+      auto result = work(transaction);
+      transaction.commit();
+      return result;
+    }
+  }
+
+  [[nodiscard]] std::vector<Block> all_blocks() const {
+    return in_store([](Transaction& transaction) { return transaction.blocks(); });
+  }
+
+  void set(const Block& block) const {
+    in_store([&](Transaction& transaction) { transaction.set_block(block); });
+  }
+
+  void forget(const Block& block) const {
+    in_store([&](Transaction& transaction) { transaction.forget_block(block); });
+  }
+
+  void set_state(Block block, State state) const {
+    block.state = state;
+    set(block);
+  }
+
+  [[nodiscard]] static std::uint64_t leased_in(Transaction& transaction, const Block& block) {
+    const std::optional<store::Network> network = transaction.find_network(block.network);
+    return network ? transaction.leased_in(*network, block.cidr.range()) : 0;
+  }
+
+  [[nodiscard]] std::uint64_t leased_in(const Block& block) const {
+    return in_store([&](Transaction& transaction) { return leased_in(transaction, block); });
+  }
+
+  // Another process may have gone on with the block meanwhile.
+  void note_failure(const Block& block, const Error& error) const {
+    log(LogLevel::kWarning, error.what());
+    in_store([&](Transaction& transaction) {
+      if (std::optional<Block> there = transaction.block(block.network, block.cidr)) {
+        there->attempted = moment();
+        there->failure = error.what();
+        transaction.set_block(*there);
+      }
+    });
+  }
+
+  // Claims.
+
+  [[nodiscard]] Block chosen(const std::string& network, const Pool& pool,
+                             const net::IntervalSet& free, Family family) const {
+    const auto& random = blocks_->options_.random_below;
+    const int length = pool.block_length(family);
+    const Uint128 size = Uint128{1} << (net::bit_width(family) - length);
+    const Uint128 index = random(free.size() / size);
+    const Prefix cidr = *Prefix::make(nth(free, index * size), length);
+    return {.network = network,
+            .cidr = cidr,
+            .pool = pool.name,
+            .state = State::kClaiming,
+            .claim_id = new_claim_id(network),
+            .uid = {},
+            .reap_grace = pool.reap_grace,
+            .claimed = moment(),
+            .verified = never(),
+            .attempted = never(),
+            .failure = {}};
+  }
+
+  [[nodiscard]] std::string new_claim_id(const std::string& network) const {
+    return claim_prefix(network) + hex(blocks_->options_.random_below(~Uint128{0}));
+  }
+
+  [[nodiscard]] net::IntervalSet taken(const std::vector<kube::BlockBrief>& briefs) const {
+    std::vector<net::Range> ranges;
+    ranges.reserve(briefs.size());
+    for (const kube::BlockBrief& brief : briefs) {
+      if (const std::optional<Prefix> cidr = cidr_of_block(brief.name)) {
+        ranges.push_back(cidr->range());
+      }
+    }
+    for (const Block& block : all_blocks()) {
+      ranges.push_back(block.cidr.range());
+    }
+    return net::IntervalSet(std::move(ranges));
+  }
+
+  // Sends a claim until the server has said whose the block is. Returns whether it is ours. `sent`:
+  // it may have been before.
+  bool send(Block block, const Owner& owner, bool sent) {
+    constexpr int kMostTries = 3;
+    const PodBlock object{.name = block_name(block.cidr),
+                          .finalizers = {std::string(kube::kInUse)},
+                          .cidr = block.cidr.to_string(),
+                          .pool = block.pool,
+                          .node_name = owner.node_name,
+                          .node_uid = owner.node_uid,
+                          .machine_id = owner.machine_id,
+                          .claim_id = block.claim_id,
+                          .node_ips = owner.node_ips,
+                          .used = static_cast<std::int64_t>(sent ? leased_in(block) : 0),
+                          .verified_at = to_rfc3339(moment().at.wall)};
+    for (int tries = 0; tries < kMostTries; ++tries) {
+      std::optional<PodBlock> there;
+      try {
+        there = api().create(object);
+        if (!there) {
+          sent = true;
+          there = api().get(object.name);
+        }
+      } catch (const ApiError& error) {
+        if (!sent && kube::is_certainly_refused(error.cause())) {
+          forget(block);
+        } else {
+          note_failure(block, error);
+        }
+        throw;
+      }
+      if (there && there->claim_id == block.claim_id) {
+        own(block, *there);
+        return true;
+      }
+      if (there) {
+        lose(block, *there);
+        return false;
+      }
+      // It went away between the two answers.
+    }
+    throw Error(ErrorKind::kBusy, "PodBlock " + object.name + " comes and goes",
+                "try again; podlease blocks shows who has what");
+  }
+
+  void own(Block block, const PodBlock& object) const {
+    block.state = State::kOwned;
+    block.uid = object.uid;
+    block.ending = object.is_ending();
+    block.verified = moment();
+    block.attempted = block.verified;
+    block.failure.clear();
+    set(block);
+    log(LogLevel::kInfo,
+        "network " + block.network + " has " + block.cidr.to_string() + " of " + block.pool);
+  }
+
+  // The block is another's. Nobody's addresses are taken away for that; but no more are given.
+  void lose(Block block, const PodBlock& theirs) const {
+    const std::string whose = "PodBlock " + theirs.name + " is node " + theirs.node_name + "'s";
+    block.state = State::kLost;
+    block.failure = whose;
+    block.attempted = moment();
+    const std::uint64_t leases = in_store([&](Transaction& transaction) {
+      const std::uint64_t count = leased_in(transaction, block);
+      if (count == 0) {
+        transaction.forget_block(block);
+      } else {
+        transaction.set_block(block);
+      }
+      return count;
+    });
+    if (leases > 0) {
+      log(LogLevel::kError, whose + " now, and " + std::to_string(leases) +
+                                " addresses of it are leased here: podlease list shows whose they "
+                                "are");
+    }
+  }
+
+  // Blocks of this node that no store of it knows any more. Returns whether there is one to lease
+  // from.
+  bool adopt(const std::string& network, const Pool& pool, const Owner& owner, Family family,
+             const std::vector<kube::BlockBrief>& briefs) {
+    std::optional<net::IntervalSet> known;
+    bool found = false;
+    for (const kube::BlockBrief& brief : briefs) {
+      const std::optional<Prefix> cidr = cidr_of_block(brief.name);
+      if (!cidr || brief.node != owner.node_name) {
+        continue;
+      }
+      if (!known) {
+        known = known_here();
+      }
+      if (known->overlaps(cidr->range())) {
+        continue;
+      }
+      const std::optional<PodBlock> there = api().get(brief.name);
+      if (!there || there->node_name != owner.node_name || !is_this_machine(*there, owner) ||
+          !there->claim_id.starts_with(claim_prefix(network))) {
+        continue;
+      }
+      Block block{.network = network,
+                  .cidr = *cidr,
+                  .pool = there->pool,
+                  .state = State::kOwned,
+                  .claim_id = there->claim_id,
+                  .uid = there->uid,
+                  .ending = there->is_ending(),
+                  .unexplored = true,
+                  .reap_grace = pool.reap_grace,
+                  .claimed = moment(),
+                  .verified = moment(),
+                  .attempted = moment(),
+                  .failure = {}};
+      set(block);
+      log(LogLevel::kWarning, "network " + network + " had " + block.cidr.to_string() +
+                                  " before its store was lost: adopted");
+      found = found || (!block.ending && block.pool == pool.name && cidr->family() == family &&
+                        pool.is_active(*cidr));
+    }
+    return found;
+  }
+
+  [[nodiscard]] static bool is_this_machine(const PodBlock& block, const Owner& owner) {
+    return owner.machine_id.empty() && block.machine_id.empty()
+               ? block.node_uid == owner.node_uid
+               : block.machine_id == owner.machine_id;
+  }
+
+  // What any store of this node has.
+  [[nodiscard]] net::IntervalSet known_here() const {
+    std::vector<net::Range> ranges;
+    for (const Block& block : all_blocks()) {
+      ranges.push_back(block.cidr.range());
+    }
+    Store::Options options = blocks_->options_.store;
+    for (const std::filesystem::path& folder : store::Registry(options.registry).folders()) {
+      if (folder == blocks_->options_.store.folder) {
+        continue;
+      }
+      options.folder = folder;
+      if (std::optional<Store> store = Store::open_existing(options)) {
+        Transaction transaction = store->begin();
+        for (const Block& block : transaction.blocks()) {
+          ranges.push_back(block.cidr.range());
+        }
+      }
+    }
+    return net::IntervalSet(std::move(ranges));
+  }
+
+  // Keeping.
+
+  [[nodiscard]] static bool needs_word(const Block& block, const Moment& now) {
+    return block.state != State::kOwned || block.ending || is_due(block, now);
+  }
+
+  void go_on_with(const Block& block, const Owner& owner) {
+    switch (block.state) {
+      case State::kClaiming:
+        static_cast<void>(send(block, owner, true));
+        return;
+      case State::kOwned:
+        verify_one(block, owner);
+        return;
+      case State::kReleasing:
+        finish_release(block);
+        return;
+      case State::kLost:
+        if (leased_in(block) == 0) {
+          forget(block);
+        }
+        return;
+    }
+  }
+
+  void verify_one(Block block, const Owner& owner) {
+    const std::uint64_t leases = leased_in(block);
+    const PodBlock report{.name = block_name(block.cidr),
+                          .uid = block.uid,
+                          .node_ips = owner.node_ips,
+                          .used = static_cast<std::int64_t>(leases),
+                          .verified_at = to_rfc3339(moment().at.wall)};
+    std::optional<PodBlock> there;
+    try {
+      there = api().write_status(report);
+    } catch (const ApiError& error) {
+      if (is_silent(error.cause())) {
+        throw;
+      }
+      log(LogLevel::kWarning, error.what());  // but to read it may do
+    }
+    if (!there) {
+      there = api().get(report.name);
+    }
+    if (!there) {
+      if (leases == 0) {
+        forget(block);
+        return;
+      }
+      log(LogLevel::kError, "PodBlock " + report.name + " is gone, and " + std::to_string(leases) +
+                                " addresses of it are leased here: claimed anew");
+      block.state = State::kClaiming;
+      block.claim_id = new_claim_id(block.network);
+      block.uid.clear();
+      set(block);
+      static_cast<void>(send(block, owner, true));
+    } else if (there->claim_id != block.claim_id) {
+      lose(block, *there);
+    } else if (there->is_ending() && leases == 0 && !block.unexplored) {
+      block.uid = there->uid;
+      set_state(block, State::kReleasing);
+      finish_release(block);
+    } else {
+      own(block, *there);
+    }
+  }
+
+  // Giving back.
+
+  // Reports whether nothing of the pool may be given back now. Asks once.
+  bool is_paused(const std::string& pool) {
+    const auto known = paused_.find(pool);
+    if (known != paused_.end()) {
+      return known->second;
+    }
+    const std::optional<kube::PodPool> object = api().pool(pool);
+    return paused_.emplace(pool, object && object->paused).first->second;
+  }
+
+  // Nothing is leased from it once it is said to be going. Returns whether it went.
+  bool release(const Block& block, Milliseconds cooldown) {
+    const Moment now = moment();
+    const bool begun = in_store([&](Transaction& transaction) {
+      std::optional<Block> there = transaction.block(block.network, block.cidr);
+      const std::optional<store::Network> network = transaction.find_network(block.network);
+      if (!there || there->state != State::kOwned ||
+          (network && !transaction.is_at_rest(*network, block.cidr.range(), cooldown, now))) {
+        return false;
+      }
+      there->state = State::kReleasing;
+      transaction.set_block(*there);
+      return true;
+    });
+    if (begun) {
+      finish_release(block);
+    }
+    return begun;
+  }
+
+  void finish_release(const Block& block) {
+    const PodBlock object{.name = block_name(block.cidr), .uid = block.uid};
+    if (!block.uid.empty()) {
+      api().remove(object);
+      api().let_go(object);
+    }
+    forget(block);
+    log(LogLevel::kInfo,
+        "network " + block.network + " gave back " + block.cidr.to_string() + " of " + block.pool);
+  }
+
+  const Blocks* blocks_;
+  std::unique_ptr<BlockApi> api_;
+  std::map<std::string, bool> paused_;
+};
+
+Blocks::Blocks(Options options, const Clock& clock, const Log& log)
+    : options_(std::move(options)), clock_(&clock), log_(&log) {}
+
+std::optional<Outcome> Blocks::in_turn(const std::string& work, const Moment& asked,
+                                       const std::function<void()>& action) {
+  return take_turn({.lock = options_.store.folder / "claim.lock",
+                    .work = work,
+                    .patience = options_.timeout + kSlack,
+                    .asked = asked,
+                    .now =
+                        [this] {
+                          return Moment{clock_->now(), options_.boot_id()};
+                        }},
+                   [&]() -> std::optional<Error> {
+                     try {
+                       action();
+                       return std::nullopt;
+                     } catch (const Error& error) {
+                       return error;
+                     }
+                   });
+}
+
+void Blocks::claim(const Claim& claim, const Moment& asked) {
+  std::string work = "claim " + claim.network + " " + claim.pool->name;
+  for (const Family family : claim.families) {
+    work.append(" ").append(name(family));
+  }
+  const std::optional<Outcome> outcome = in_turn(work, asked, [&] {
+    Call call(*this);
+    call.resume(*claim.owner);
+    for (const Family family : claim.families) {
+      call.claim(claim, family);
+    }
+  });
+  if (!outcome) {
+    throw Error(ErrorKind::kBusy, "another process claims a block of PodPool " + claim.pool->name,
+                "it has not come back with an answer: try again");
+  }
+  if (outcome->failure) {
+    throw Error(*outcome->failure);
+  }
+}
+
+void Blocks::verify(const Owner& owner, const Moment& asked) {
+  static_cast<void>(in_turn("verify", asked, [&] { Call(*this).verify(owner, options_.refresh); }));
+}
+
+std::vector<Block> Blocks::give_back(const Networks& networks) {
+  std::vector<Block> given;
+  const std::optional<Outcome> outcome =
+      in_turn("give back", {.at = clock_->now(), .boot_id = options_.boot_id()},
+              [&] { given = Call(*this).give_back(networks, options_.refresh); });
+  if (outcome && outcome->failure) {
+    log_->write(LogLevel::kWarning, std::string("blocks: ") + outcome->failure->what());
+  }
+  return given;
+}
+
+std::vector<Block> Blocks::leave(const Owner& owner, bool even_in_use) {
+  std::vector<Block> given;
+  const std::optional<Outcome> outcome =
+      in_turn("leave", {.at = clock_->now(), .boot_id = options_.boot_id()},
+              [&] { given = Call(*this).leave(owner, even_in_use); });
+  if (outcome && outcome->failure) {
+    throw Error(*outcome->failure);
+  }
+  return given;
+}
+
+}  // namespace podlease::pools

@@ -1,0 +1,312 @@
+#include "podlease/pools/cluster_pool_source.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "podlease/base/text.h"
+#include "remembered.h"
+
+namespace podlease::pools {
+namespace {
+
+using config::PrefixMode;
+using net::Address;
+using net::Family;
+using net::Prefix;
+using store::Block;
+using State = Block::State;
+
+// The first of a subnet, unless there is to be none.
+std::optional<Address> default_gateway(const Prefix& subnet, const config::NetConf& conf) {
+  if (conf.gateway_none) {
+    return std::nullopt;
+  }
+  return conf.gateway && conf.gateway->family() == subnet.family() ? conf.gateway
+                                                                   : subnet.first().next();
+}
+
+// What is nobody's of a subnet: its network address, of IPv4 its broadcast address, its gateway.
+net::IntervalSet never_of(const Prefix& subnet, const std::optional<Address>& gateway) {
+  std::vector<net::Range> never{net::Range::single(subnet.first())};
+  if (subnet.family() == Family::kIpv4) {
+    never.push_back(net::Range::single(subnet.last()));
+  }
+  if (gateway) {
+    never.push_back(net::Range::single(*gateway));
+  }
+  return net::IntervalSet(std::move(never));
+}
+
+// A block as it is leased from. `entry` is the CIDR of the pool that it lies in; there may be none
+// any more.
+PoolRange range_of(const Block& block, const PoolCidr* entry, const config::NetConf& conf) {
+  const std::string origin = "PodPool " + block.pool + " " + block.cidr.to_string();
+  PoolRange range{.name = origin,
+                  .source = origin,
+                  .range = block.cidr.range(),
+                  .usable = net::IntervalSet({block.cidr.range()}),
+                  .subnet = block.cidr,
+                  .answer_length = block.cidr.length(),
+                  .gateway = std::nullopt};
+  if (conf.prefix == PrefixMode::kHost) {
+    range.answer_length = net::bit_width(block.cidr.family());
+  } else {
+    if (conf.prefix == PrefixMode::kPool && entry != nullptr) {
+      range.subnet = entry->cidr;
+      range.answer_length = entry->cidr.length();
+    }
+    range.gateway = default_gateway(range.subnet, conf);
+    range.usable.erase(never_of(range.subnet, range.gateway));
+  }
+  if (entry != nullptr) {
+    range.usable.erase(entry->reserved);
+  }
+  range.usable.erase(conf.exclude);
+  return range;
+}
+
+// What of the cluster a pool must not meet; whoever leases there would cut it off.
+void refuse_overlap(const Pool& pool, const kube::Node& node, const config::NetConf& conf) {
+  std::vector<std::string> own = node.pod_cidrs;
+  own.push_back(node.pod_cidr);
+  for (const PoolCidr& entry : pool.cidrs) {
+    const std::string what = "PodPool " + pool.name + " " + entry.cidr.to_string();
+    for (const std::string& text : own) {
+      const std::optional<Prefix> cidr = Prefix::parse(text);
+      if (cidr && cidr->overlaps(entry.cidr)) {
+        throw Error(ErrorKind::kConfig,
+                    what + " meets the podCIDR " + text + " of Node " + node.name,
+                    "kube-controller-manager gives out that one: a pool lies outside every "
+                    "--cluster-cidr");
+      }
+    }
+    for (const std::string& text : node.internal_ips) {
+      const std::optional<Address> address = Address::parse(text);
+      if (address && entry.cidr.contains(*address) && conf.prefix != PrefixMode::kPool) {
+        throw Error(ErrorKind::kConfig,
+                    what + " contains " + text + ", the address of Node " + node.name,
+                    "pods there would cut the node off: use another CIDR, or ipam.prefix "
+                    "\"pool\" where pods and nodes share one network");
+      }
+    }
+  }
+}
+
+std::string outcome_of(const Block& block, const Pool& pool, bool is_fresh) {
+  if (block.state != State::kOwned) {
+    return "not used: " + std::string(to_string(block.state)) +
+           (block.failure.empty() ? "" : ", " + block.failure);
+  }
+  if (block.pool != pool.name) {
+    return "drains: it is of PodPool " + block.pool;
+  }
+  if (block.ending) {
+    return "drains: its PodBlock was deleted";
+  }
+  if (pool.cidr_of(block.cidr) == nullptr) {
+    return "drains: its CIDR is not in the pool any more";
+  }
+  if (!pool.is_active(block.cidr)) {
+    return "drains: its CIDR is Draining";
+  }
+  if (!is_fresh) {
+    return "not used: not verified lately" +
+           (block.failure.empty() ? std::string() : ", " + block.failure);
+  }
+  return "used for " + std::string(name(block.cidr.family()));
+}
+
+}  // namespace
+
+Owner owner_of(const kube::Node& node) {
+  return {.node_name = node.name,
+          .node_uid = node.uid,
+          .machine_id = node.machine_id,
+          .node_ips = node.internal_ips};
+}
+
+std::vector<Family> ClusterPoolSource::families() const {
+  return conf_->families.empty() ? std::vector{Family::kIpv4, Family::kIpv6} : conf_->families;
+}
+
+Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
+                                     const store::Moment& now) const {
+  const NodeObjects::View view = objects_->view(transaction, now);
+  pool_.reset();
+  owner_.reset();
+  unexplored_.clear();
+  blocks_due_ = false;
+  untidy_ = false;
+  Knowledge knowledge{.answer = not_known_yet(), .stale = view.stale || !view.recent};
+  tell_of(view, now, knowledge);
+  if (view.node.object) {
+    owner_ = owner_of(*view.node.object);
+  }
+  const std::vector<Block> blocks = transaction.blocks(conf_->essentials.name);
+  for (const Block& block : blocks) {
+    const bool due = block.state != State::kOwned || block.ending || Blocks::is_due(block, now);
+    blocks_due_ = blocks_due_ || (due && Blocks::may_ask(block, now, objects_->options().refresh));
+    if (block.unexplored) {
+      unexplored_.push_back(block);
+    }
+  }
+  if (!view.pool.object) {
+    if (const std::optional<Error> obstacle = obstacle_in(view.pool)) {
+      knowledge.answer = *obstacle;
+    }
+    return knowledge;
+  }
+  try {
+    pool_ = read_pool(*view.pool.object);
+    if (view.node.object) {
+      refuse_overlap(*pool_, *view.node.object, *conf_);
+    }
+  } catch (const Error& error) {
+    knowledge.answer = error;
+    return knowledge;
+  }
+  if (view.node.object && !kube::matches(pool_->node_selector, view.node.object->labels)) {
+    knowledge.answer = Error(ErrorKind::kConfig,
+                             "PodPool " + pool_->name + " is not for Node " + owner_->node_name +
+                                 ": its spec.nodeSelector does not match",
+                             "label the Node, change the selector, or set ipam.pool to another");
+    return knowledge;
+  }
+  const std::vector<Block> spare =
+      Blocks::spare(transaction, blocks, {.pool = &*pool_, .cooldown = conf_->cooldown}, now);
+  untidy_ = std::any_of(spare.begin(), spare.end(), [&](const Block& block) {
+    return Blocks::may_ask(block, now, objects_->options().refresh);
+  });
+  return offer_of(transaction, now, view, blocks, std::move(knowledge));
+}
+
+Knowledge ClusterPoolSource::offer_of(store::Transaction& transaction, const store::Moment& now,
+                                      const NodeObjects::View& view,
+                                      const std::vector<Block>& blocks, Knowledge knowledge) const {
+  struct Candidate {
+    PoolRange range;
+    std::uint64_t leases;
+  };
+  const std::optional<store::Network> network = transaction.find_network(conf_->essentials.name);
+  Offer offer{.may_grow = owner_.has_value() && !pool_->paused};
+  if (const auto server = Address::parse(view.pool.record ? view.pool.record->server : "")) {
+    offer.beyond.push_back({.address = *server, .what = "the Kubernetes API server"});
+  }
+  const std::vector<Family> wanted = conf_->families.empty() ? pool_->families() : conf_->families;
+  for (const Family family : wanted) {
+    const std::string label(name(family));
+    const std::vector<Family> in_pool = pool_->families();
+    if (std::find(in_pool.begin(), in_pool.end(), family) == in_pool.end()) {
+      knowledge.answer =
+          Error(ErrorKind::kConfig, "PodPool " + pool_->name + " has no CIDR of " + label,
+                "podlease pool add " + pool_->name +
+                    " --cidr CIDR adds one, or leave the family out of ipam.families");
+      return knowledge;
+    }
+    std::vector<Candidate> candidates;
+    bool unverified = false;
+    for (const Block& block : blocks) {
+      if (block.cidr.family() != family) {
+        continue;
+      }
+      const PoolCidr* const entry = pool_->cidr_of(block.cidr);
+      const bool is_fresh = Blocks::is_fresh(block, now);
+      const bool may_serve = block.state == State::kOwned && block.pool == pool_->name &&
+                             !block.ending && pool_->is_active(block.cidr);
+      const std::uint64_t leases =
+          network ? transaction.leased_in(*network, block.cidr.range()) : 0;
+      knowledge.looks.push_back({.place = "block " + block.cidr.to_string(),
+                                 .value = std::to_string(leases) + " leases",
+                                 .outcome = outcome_of(block, *pool_, is_fresh),
+                                 .used = may_serve && is_fresh});
+      unverified = unverified || (may_serve && !is_fresh);
+      if (block.unexplored) {
+        knowledge.unexplored.push_back(
+            {.family = family, .ranges = {range_of(block, entry, *conf_)}});
+      }
+      if (may_serve && is_fresh) {
+        candidates.push_back({.range = range_of(block, entry, *conf_), .leases = leases});
+      }
+    }
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [](const auto& a, const auto& b) { return a.leases > b.leases; });
+    PoolRangeSet set{.family = family, .ranges = {}};
+    for (Candidate& candidate : candidates) {
+      set.ranges.push_back(std::move(candidate.range));
+    }
+    if (set.ranges.empty() && unverified) {
+      knowledge.stale = blocks_due_;
+      knowledge.answer = unverified_error(blocks, family);
+      return knowledge;
+    }
+    if (set.ranges.empty() && !offer.may_grow) {
+      knowledge.answer = cannot_grow(view);
+      return knowledge;
+    }
+    offer.sets.push_back(std::move(set));
+  }
+  knowledge.stale = view.stale || blocks_due_;
+  knowledge.answer = std::move(offer);
+  return knowledge;
+}
+
+Error ClusterPoolSource::unverified_error(const std::vector<Block>& blocks, Family family) const {
+  std::vector<std::string> names;
+  std::string failure;
+  for (const Block& block : blocks) {
+    if (block.cidr.family() == family && block.state == State::kOwned) {
+      names.push_back(block.cidr.to_string());
+      failure = block.failure.empty() ? failure : block.failure;
+    }
+  }
+  return Error(
+      ErrorKind::kBusy,
+      "block " + join(names, ", ") + " was not verified lately: another node may have it by now",
+      (failure.empty() ? "the next ADD asks the Kubernetes API" : failure) +
+          ". Pods that run keep their addresses");
+}
+
+Error ClusterPoolSource::cannot_grow(const NodeObjects::View& view) const {
+  if (pool_->paused) {
+    return Error(ErrorKind::kBusy,
+                 "PodPool " + pool_->name + " is paused, and this node has no block of it",
+                 "kubectl patch podpool " + pool_->name +
+                     " --type merge -p '{\"spec\":{\"paused\":false}}' once it is repaired");
+  }
+  return obstacle_in(view.node).value_or(not_known_yet());
+}
+
+void ClusterPoolSource::refresh(bool urgent) {
+  objects_->refresh(urgent);
+  if (blocks_due_ && owner_) {
+    blocks_->verify(*owner_, objects_->moment());
+  }
+}
+
+void ClusterPoolSource::grow(const std::vector<Family>& families, const store::Moment& asked) {
+  if (pool_ && owner_) {
+    blocks_->claim({.network = conf_->essentials.name,
+                    .pool = &*pool_,
+                    .owner = &*owner_,
+                    .families = families,
+                    .exclude = conf_->exclude},
+                   asked);
+  }
+}
+
+void ClusterPoolSource::explored(store::Transaction& transaction) {
+  for (const Block& block : unexplored_) {
+    if (std::optional<Block> there = transaction.block(block.network, block.cidr)) {
+      there->unexplored = false;
+      transaction.set_block(*there);
+    }
+  }
+}
+
+void ClusterPoolSource::tidy() {
+  if (untidy_) {
+    blocks_->give_back({{conf_->essentials.name, {.pool = &*pool_, .cooldown = conf_->cooldown}}});
+  }
+}
+
+}  // namespace podlease::pools
