@@ -242,7 +242,8 @@ class Blocks::Call {
     std::vector<kube::BlockBrief> briefs;
     for (const bool may_be_old : {true, false}) {
       briefs = api().list(may_be_old);
-      if (adopt(network, pool, owner, family, briefs)) {
+      const std::set<Family> adopted = adopt(wanted, briefs);
+      if (adopted.contains(family)) {
         return;
       }
       net::IntervalSet free = pool.claimable(family, wanted.exclude);
@@ -258,6 +259,9 @@ class Blocks::Call {
     }
     throw full(pool, family, briefs);
   }
+
+  // Finds what no store of this node knows any more.
+  void find_forgotten(const Claim& wanted) { static_cast<void>(adopt(wanted, api().list(false))); }
 
   // Keeping.
 
@@ -320,7 +324,8 @@ class Blocks::Call {
     resume(owner);
     std::vector<Block> given;
     for (const Block& block : all_blocks()) {
-      if (block.state != State::kClaiming && (even_in_use || leased_in(block) == 0)) {
+      const bool is_empty = leased_in(block) == 0 && !block.unexplored;
+      if (block.state != State::kClaiming && (even_in_use || is_empty)) {
         set_state(block, State::kReleasing);
         finish_release(block);
         given.push_back(block);
@@ -415,6 +420,8 @@ class Blocks::Call {
             .state = State::kClaiming,
             .claim_id = new_claim_id(network),
             .uid = {},
+            // Pods of a store that was lost may have outlived their block too.
+            .unexplored = true,
             .reap_grace = pool.reap_grace,
             .claimed = moment(),
             .verified = never(),
@@ -456,6 +463,7 @@ class Blocks::Call {
                           .used = static_cast<std::int64_t>(sent ? leased_in(block) : 0),
                           .verified_at = to_rfc3339(moment().at.wall)};
     for (int tries = 0; tries < kMostTries; ++tries) {
+      const Moment asked = moment();
       std::optional<PodBlock> there;
       try {
         there = api().create(object);
@@ -472,7 +480,7 @@ class Blocks::Call {
         throw;
       }
       if (there && there->claim_id == block.claim_id) {
-        own(block, *there);
+        own(block, *there, asked);
         return true;
       }
       if (there) {
@@ -485,12 +493,13 @@ class Blocks::Call {
                 "try again; podlease blocks shows who has what");
   }
 
-  void own(Block block, const PodBlock& object) const {
+  // As of when it was asked for: the answer may have taken long.
+  void own(Block block, const PodBlock& object, const Moment& asked) const {
     block.state = State::kOwned;
     block.uid = object.uid;
     block.ending = object.is_ending();
-    block.verified = moment();
-    block.attempted = block.verified;
+    block.verified = asked;
+    block.attempted = asked;
     block.failure.clear();
     set(block);
     log(LogLevel::kInfo,
@@ -519,12 +528,14 @@ class Blocks::Call {
     }
   }
 
-  // Blocks of this node that no store of it knows any more. Returns whether there is one to lease
-  // from.
-  bool adopt(const std::string& network, const Pool& pool, const Owner& owner, Family family,
-             const std::vector<kube::BlockBrief>& briefs) {
+  // Blocks of this node that no store of it knows any more. Returns of which families there are
+  // some to lease from.
+  std::set<Family> adopt(const Claim& wanted, const std::vector<kube::BlockBrief>& briefs) {
+    const std::string& network = wanted.network;
+    const Pool& pool = *wanted.pool;
+    const Owner& owner = *wanted.owner;
     std::optional<net::IntervalSet> known;
-    bool found = false;
+    std::set<Family> found;
     for (const kube::BlockBrief& brief : briefs) {
       const std::optional<Prefix> cidr = cidr_of_block(brief.name);
       if (!cidr || brief.node != owner.node_name) {
@@ -536,6 +547,7 @@ class Blocks::Call {
       if (known->overlaps(cidr->range())) {
         continue;
       }
+      const Moment asked = moment();
       const std::optional<PodBlock> there = api().get(brief.name);
       if (!there || there->node_name != owner.node_name || !is_this_machine(*there, owner) ||
           !there->claim_id.starts_with(claim_prefix(network))) {
@@ -550,15 +562,16 @@ class Blocks::Call {
                   .ending = there->is_ending(),
                   .unexplored = true,
                   .reap_grace = pool.reap_grace,
-                  .claimed = moment(),
-                  .verified = moment(),
-                  .attempted = moment(),
+                  .claimed = asked,
+                  .verified = asked,
+                  .attempted = asked,
                   .failure = {}};
       set(block);
       log(LogLevel::kWarning, "network " + network + " had " + block.cidr.to_string() +
                                   " before its store was lost: adopted");
-      found = found || (!block.ending && block.pool == pool.name && cidr->family() == family &&
-                        pool.is_active(*cidr));
+      if (!block.ending && block.pool == pool.name && pool.is_active(*cidr)) {
+        found.insert(cidr->family());
+      }
     }
     return found;
   }
@@ -617,12 +630,13 @@ class Blocks::Call {
   }
 
   void verify_one(Block block, const Owner& owner) {
+    const Moment asked = moment();
     const std::uint64_t leases = leased_in(block);
     const PodBlock report{.name = block_name(block.cidr),
                           .uid = block.uid,
                           .node_ips = owner.node_ips,
                           .used = static_cast<std::int64_t>(leases),
-                          .verified_at = to_rfc3339(moment().at.wall)};
+                          .verified_at = to_rfc3339(asked.at.wall)};
     std::optional<PodBlock> there;
     try {
       there = api().write_status(report);
@@ -654,7 +668,7 @@ class Blocks::Call {
       set_state(block, State::kReleasing);
       finish_release(block);
     } else {
-      own(block, *there);
+      own(block, *there, asked);
     }
   }
 
@@ -746,6 +760,15 @@ void Blocks::claim(const Claim& claim, const Moment& asked) {
                 "it has not come back with an answer: try again");
   }
   if (outcome->failure) {
+    throw Error(*outcome->failure);
+  }
+}
+
+void Blocks::find_forgotten(const Claim& claim) {
+  const std::optional<Outcome> outcome = in_turn(
+      "find forgotten " + claim.network, {.at = clock_->now(), .boot_id = options_.boot_id()},
+      [&] { Call(*this).find_forgotten(claim); });
+  if (outcome && outcome->failure) {
     throw Error(*outcome->failure);
   }
 }

@@ -294,13 +294,17 @@ void ClusterPoolSource::grow(const std::vector<Family>& families, const store::M
   }
 }
 
-void ClusterPoolSource::explored(store::Transaction& transaction) {
+bool ClusterPoolSource::explored(store::Transaction& transaction) {
+  bool news = false;
   for (const Block& block : unexplored_) {
-    if (std::optional<Block> there = transaction.block(block.network, block.cidr)) {
+    std::optional<Block> there = transaction.block(block.network, block.cidr);
+    if (there && there->unexplored && there->claim_id == block.claim_id) {
       there->unexplored = false;
       transaction.set_block(*there);
+      news = true;
     }
   }
+  return news;
 }
 
 void ClusterPoolSource::tidy() {

@@ -25,6 +25,8 @@
 // What was sent is written into the store before, and what came of it after, so that kill -9
 // between any two steps leaves something to go on from:
 //
+// The model checker explores this in tests/model.
+//
 //   (none) -> claiming -> owned -> releasing -> (none)
 //                |          |
 //                |          +-> claiming   its object is gone: claimed anew, with its leases
@@ -32,8 +34,11 @@
 //
 // - A CREATE whose fate is unknown is sent again, the same one, until the server has said whose the
 //   block is. To believe "there is none" would be to leak it, should the first one land yet.
-// - All that a node has is found again by its name in the list of blocks, whatever its store lost;
-//   nothing is leased from a block so found before the machine was looked through.
+// - All that a node has is found again by its name in the list of blocks, whatever its store lost.
+// - Nothing is leased from a block, found again or new, before the machine was looked through for
+//   holders of its addresses: pods may outlive both the store and their block.
+// - A block is leased from for half of the pool's reapGrace after it was last asked for, and not
+//   over a boot, so that no node still leases what the reaper has given to another.
 // - A claim says of which network it is: two networks of one node never share a block.
 // - No API is asked while the store's lock is held.
 namespace podlease::pools {
@@ -101,6 +106,10 @@ class Blocks {
   // Gets what is wanted, or waits until another process has. Throws kExhausted if the pool has none
   // left, kBusy or kConfig if the cluster does not let us.
   void claim(const Claim& claim, const store::Moment& asked);
+
+  // Adopts blocks of this node and network that none of its stores knows any more, whatever the
+  // families; `claim` does so too before it claims. Throws as `claim` does.
+  void find_forgotten(const Claim& claim);
 
   // Asks the cluster about the blocks that are due, and goes on with what was begun. Failures are
   // recorded with the blocks. What another process did after `asked` is as good, here and above.

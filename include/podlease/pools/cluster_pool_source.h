@@ -26,7 +26,7 @@ class ClusterPoolSource final : public Source {
                                   const store::Moment& now) const override;
   void refresh(bool urgent) override;
   void grow(const std::vector<net::Family>& families, const store::Moment& asked) override;
-  void explored(store::Transaction& transaction) override;
+  bool explored(store::Transaction& transaction) override;
   void tidy() override;
 
  private:

@@ -104,8 +104,9 @@ class Source {
   // keeps it from that: kExhausted, kBusy, kConfig or kIo.
   virtual void grow(const std::vector<net::Family>& /*families*/, const store::Moment& /*asked*/) {}
 
-  // What was unexplored in the offer is explored now.
-  virtual void explored(store::Transaction& /*transaction*/) {}
+  // What was unexplored in the offer is explored now. Returns false if it was already: by another
+  // process.
+  virtual bool explored(store::Transaction& /*transaction*/) { return false; }
 
   // Gives back what the last answer of `consult` showed to be needed no more; the store must not be
   // open. Failures are logged.
