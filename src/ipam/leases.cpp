@@ -146,11 +146,10 @@ Session open_session(const std::string& network_name, const Opening& opening,
   } else {
     opening.host_local->follow(transaction, network, *offer, *opening.now, *opening.log);
   }
-  if (inventory && !unexplored.sets.empty()) {
+  if (inventory && !unexplored.sets.empty() && opening.source->explored(transaction)) {
     for (Found& other : adopt_others(transaction, network, unexplored, *opening.now, *inventory)) {
       found.push_back(std::move(other));
     }
-    opening.source->explored(transaction);
   }
   return {.host_local_locks = std::move(locks),
           .store = std::move(store),
