@@ -399,7 +399,10 @@ std::optional<PodPool> Client::create(const PodPool& pool) {
 
 std::optional<PodBlock> Client::write_status(const PodBlock& block) {
   const Json written = Json::parse(to_json(block));
-  return impl_->patch(kPodBlock, block, "", Json{{"status", written["status"]}}, parse_pod_block);
+  return impl_->patch(kPodBlock, block, "",
+                      Json{{"status", written["status"]},
+                           {"metadata", {{"annotations", {{kNodeGoneSince, nullptr}}}}}},
+                      parse_pod_block);
 }
 
 void Client::remove(const PodBlock& block) {
@@ -409,6 +412,13 @@ void Client::remove(const PodBlock& block) {
 void Client::let_go(const PodBlock& block) {
   static_cast<void>(impl_->patch(kPodBlock, block, "",
                                  Json{{"metadata", {{"finalizers", nullptr}}}}, parse_pod_block));
+}
+
+void Client::mark(const PodBlock& block, const std::string& node_gone_since) {
+  const Json value = node_gone_since.empty() ? Json() : Json(node_gone_since);
+  static_cast<void>(impl_->patch(kPodBlock, block, "",
+                                 Json{{"metadata", {{"annotations", {{kNodeGoneSince, value}}}}}},
+                                 parse_pod_block));
 }
 
 PodPool Client::change(const PodPool& pool, const PoolChange& change) {
@@ -428,16 +438,11 @@ PodPool Client::change(const PodPool& pool, const PoolChange& change) {
 }
 
 void Client::write_status(const PodPool& pool) {
-  const PodPool::Status& status = pool.status;
-  const Json json{{"blocks", status.blocks},
-                  {"capacity", status.capacity},
-                  {"nodes", status.nodes},
-                  {"used", status.used},
-                  {"updatedAt", status.updated_at}};
+  const Json written = Json::parse(to_json(pool));
   PodPool unversioned = pool;
   unversioned.resource_version.clear();
   static_cast<void>(
-      impl_->patch(kPodPool, unversioned, "/status", Json{{"status", json}}, parse_pod_pool));
+      impl_->patch(kPodPool, unversioned, "/status", Json{{"status", written["status"]}}, parse_pod_pool));
 }
 
 void Client::remove(const PodPool& pool) {

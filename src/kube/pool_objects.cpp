@@ -74,6 +74,14 @@ PodPool::Status status_in(const Json& status) {
           .updated_at = string_in(status, "updatedAt")};
 }
 
+Json status_of(const PodPool::Status& status) {
+  return {{"blocks", status.blocks},
+          {"capacity", status.capacity},
+          {"nodes", status.nodes},
+          {"used", status.used},
+          {"updatedAt", status.updated_at}};
+}
+
 bool is_ours(const Json& object) {
   return string_in(object, "apiVersion") == kVersion;
 }
@@ -116,6 +124,7 @@ PodBlock pod_block_in(const Json& object) {
           .created = string_in(metadata, "creationTimestamp"),
           .deleted = string_in(metadata, "deletionTimestamp"),
           .finalizers = strings_in(metadata, "finalizers"),
+          .node_gone_since = string_in(member(metadata, "annotations"), kNodeGoneSince),
           .cidr = string_in(spec, "cidr"),
           .pool = string_in(spec, "pool"),
           .node_name = string_in(spec, "nodeName"),
@@ -159,10 +168,14 @@ std::string to_json(const PodPool& pool) {
   if (pool.paused) {
     spec["paused"] = true;
   }
-  return dump({{"apiVersion", kVersion},
-               {"kind", "PodPool"},
-               {"metadata", metadata_of(pool.name, pool.uid)},
-               {"spec", spec}});
+  Json object{{"apiVersion", kVersion},
+              {"kind", "PodPool"},
+              {"metadata", metadata_of(pool.name, pool.uid)},
+              {"spec", spec}};
+  if (!pool.status.updated_at.empty()) {
+    object["status"] = status_of(pool.status);
+  }
+  return dump(object);
 }
 
 std::string to_json(const PodBlock& block) {

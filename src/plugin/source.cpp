@@ -1,8 +1,10 @@
 #include "podlease/plugin/source.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "podlease/pools/cluster_pool_source.h"
+#include "podlease/pools/former_blocks.h"
 #include "podlease/pools/node_source.h"
 #include "podlease/pools/static_source.h"
 
@@ -58,11 +60,16 @@ ConfiguredSource::ConfiguredSource(const config::Document& document, const confi
       *world.clock, *world.log);
   if (conf.mode == config::Mode::kClusterPool) {
     source_ = std::make_unique<pools::ClusterPoolSource>(conf, *objects_, *blocks_);
-  } else if (conf.mode == config::Mode::kCrd) {
-    source_ = std::make_unique<pools::CrdSource>(conf, *objects_, world.pod);
-  } else {
-    source_ = std::make_unique<pools::NodeSource>(document, conf, *objects_);
+    return;
   }
+  std::unique_ptr<pools::Source> source;
+  if (conf.mode == config::Mode::kCrd) {
+    source = std::make_unique<pools::CrdSource>(conf, *objects_, world.pod);
+  } else {
+    source = std::make_unique<pools::NodeSource>(document, conf, *objects_);
+  }
+  source_ = std::make_unique<pools::FormerBlocks>(std::move(source), conf.essentials.name,
+                                                  conf.cooldown, conf.kubernetes.refresh, *blocks_);
 }
 
 }  // namespace podlease::plugin

@@ -479,18 +479,27 @@ class Blocks::Call {
         }
         throw;
       }
-      if (there && there->claim_id == block.claim_id) {
-        own(block, *there, asked);
-        return true;
-      }
       if (there) {
-        lose(block, *there);
-        return false;
+        return settle(block, *there, owner, asked);
       }
       // It went away between the two answers.
     }
     throw Error(ErrorKind::kBusy, "PodBlock " + object.name + " comes and goes",
                 "try again; podlease blocks shows who has what");
+  }
+
+  // Takes note of whose the block is. Returns whether it is ours.
+  bool settle(Block block, const PodBlock& there, const Owner& owner, const Moment& asked) const {
+    if (there.claim_id != block.claim_id) {
+      if (!is_forgotten(there, block.network, owner)) {
+        lose(block, there);
+        return false;
+      }
+      block.claim_id = there.claim_id;
+      block.unexplored = true;
+    }
+    own(block, there, asked);
+    return true;
   }
 
   // As of when it was asked for: the answer may have taken long.
@@ -549,8 +558,7 @@ class Blocks::Call {
       }
       const Moment asked = moment();
       const std::optional<PodBlock> there = api().get(brief.name);
-      if (!there || there->node_name != owner.node_name || !is_this_machine(*there, owner) ||
-          !there->claim_id.starts_with(claim_prefix(network))) {
+      if (!there || !is_forgotten(*there, network, owner)) {
         continue;
       }
       Block block{.network = network,
@@ -576,18 +584,30 @@ class Blocks::Call {
     return found;
   }
 
-  [[nodiscard]] static bool is_this_machine(const PodBlock& block, const Owner& owner) {
-    return owner.machine_id.empty() && block.machine_id.empty()
-               ? block.node_uid == owner.node_uid
-               : block.machine_id == owner.machine_id;
+  // A claim of this network of this very machine, and of none of its other stores.
+  [[nodiscard]] bool is_forgotten(const PodBlock& block, const std::string& network,
+                                  const Owner& owner) const {
+    const std::optional<Prefix> cidr = Prefix::parse(block.cidr);
+    return block.node_name == owner.node_name && !owner.machine_id.empty() &&
+           block.machine_id == owner.machine_id &&
+           block.claim_id.starts_with(claim_prefix(network)) && cidr &&
+           !net::IntervalSet(known_elsewhere()).overlaps(cidr->range());
   }
 
-  // What any store of this node has.
+  // What this store has.
   [[nodiscard]] net::IntervalSet known_here() const {
     std::vector<net::Range> ranges;
     for (const Block& block : all_blocks()) {
-      ranges.push_back(block.cidr.range());
+      if (block.state != State::kLost) {
+        ranges.push_back(block.cidr.range());
+      }
     }
+    return net::IntervalSet(std::move(ranges));
+  }
+
+  // What other stores of this node have.
+  [[nodiscard]] std::vector<net::Range> known_elsewhere() const {
+    std::vector<net::Range> ranges;
     Store::Options options = blocks_->options_.store;
     for (const std::filesystem::path& folder : store::Registry(options.registry).folders()) {
       if (folder == blocks_->options_.store.folder) {
@@ -601,7 +621,7 @@ class Blocks::Call {
         }
       }
     }
-    return net::IntervalSet(std::move(ranges));
+    return ranges;
   }
 
   // Keeping.
@@ -661,14 +681,12 @@ class Blocks::Call {
       block.uid.clear();
       set(block);
       static_cast<void>(send(block, owner, true));
-    } else if (there->claim_id != block.claim_id) {
-      lose(block, *there);
-    } else if (there->is_ending() && leases == 0 && !block.unexplored) {
+    } else if (there->claim_id == block.claim_id && there->is_ending() && leases == 0 && !block.unexplored) {
       block.uid = there->uid;
       set_state(block, State::kReleasing);
       finish_release(block);
     } else {
-      own(block, *there, asked);
+      settle(block, *there, owner, asked);
     }
   }
 
@@ -744,6 +762,12 @@ std::optional<Outcome> Blocks::in_turn(const std::string& work, const Moment& as
 }
 
 void Blocks::claim(const Claim& claim, const Moment& asked) {
+  if (claim.owner->machine_id.empty()) {
+    throw Error(ErrorKind::kConfig,
+                "Node " + claim.owner->node_name + " reports no status.nodeInfo.machineID",
+                "a block is claimed for a machine: give this one an /etc/machine-id "
+                "(systemd-machine-id-setup) and restart the kubelet");
+  }
   std::string work = "claim " + claim.network + " " + claim.pool->name;
   for (const Family family : claim.families) {
     work.append(" ").append(name(family));

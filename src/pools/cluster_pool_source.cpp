@@ -278,7 +278,7 @@ Error ClusterPoolSource::cannot_grow(const NodeObjects::View& view) const {
 
 void ClusterPoolSource::refresh(bool urgent) {
   objects_->refresh(urgent);
-  if (blocks_due_ && owner_) {
+  if (blocks_due_ && owner_ && objects_->options().recording) {
     blocks_->verify(*owner_, objects_->moment());
   }
 }
@@ -305,6 +305,17 @@ bool ClusterPoolSource::explored(store::Transaction& transaction) {
     }
   }
   return news;
+}
+
+void ClusterPoolSource::keep() {
+  if (pool_ && owner_) {
+    blocks_->find_forgotten({.network = conf_->essentials.name,
+                             .pool = &*pool_,
+                             .owner = &*owner_,
+                             .families = {},
+                             .exclude = {}});
+  }
+  tidy();
 }
 
 void ClusterPoolSource::tidy() {

@@ -104,7 +104,7 @@ class Client {
   // Creates the object. Returns it as the server has it; nothing if there is one of that name.
   [[nodiscard]] std::optional<PodBlock> create(const PodBlock& block);
   [[nodiscard]] std::optional<PodPool> create(const PodPool& pool);
-  // Writes the status of a block. Returns it as the server has it; nothing if there is none of that
+  // Writes the status of a block, and takes the reaper's mark from it. Returns it as the server has it; nothing if there is none of that
   // name and uid.
   [[nodiscard]] std::optional<PodBlock> write_status(const PodBlock& block);
   // Deletes the block of that uid; its finalizers hold it. With a resource version only as it was
@@ -113,6 +113,9 @@ class Client {
   // Lets go of the block of that uid: takes its finalizers away. With a resource version as for
   // `remove`. Nothing of that uid there is success.
   void let_go(const PodBlock& block);
+  // Sets the reaper's mark on a block that is as it was read, or takes it away. Throws kConflict if
+  // it is not.
+  void mark(const PodBlock& block, const std::string& node_gone_since);
   // Throws kConflict if the pool is not as it was read any more.
   [[nodiscard]] PodPool change(const PodPool& pool, const PoolChange& change);
   void write_status(const PodPool& pool);

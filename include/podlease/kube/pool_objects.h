@@ -71,6 +71,7 @@ struct PodBlock {
   std::string created;                  // RFC 3339; these two are the server's
   std::string deleted;                  // empty: nobody has
   std::vector<std::string> finalizers;  //
+  std::string node_gone_since;          // the reaper's mark; empty: there is none
   std::string cidr;
   std::string pool;
   std::string node_name;
@@ -88,6 +89,9 @@ struct PodBlock {
 
 // What holds a block's object until its node, or the reaper, has let go of it.
 inline constexpr std::string_view kInUse = "podlease.io/in-use";
+
+// The annotation by which the reaper notes since when it has seen a deleted block without its node.
+inline constexpr const char* kNodeGoneSince = "podlease.io/node-gone-since";
 
 // From the JSON of the API, or of `to_json`. Throws kDecode for what is not an object of that kind.
 [[nodiscard]] PodPool parse_pod_pool(std::string_view json);

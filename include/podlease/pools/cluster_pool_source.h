@@ -28,6 +28,7 @@ class ClusterPoolSource final : public Source {
   void grow(const std::vector<net::Family>& families, const store::Moment& asked) override;
   bool explored(store::Transaction& transaction) override;
   void tidy() override;
+  void keep() override;
 
  private:
   // `knowledge` with the offer that the pool and the blocks make.

@@ -111,6 +111,10 @@ class Source {
   // Gives back what the last answer of `consult` showed to be needed no more; the store must not be
   // open. Failures are logged.
   virtual void tidy() {}
+
+  // What a timer does for it from time to time, after `refresh` and `consult`: more than an ADD
+  // takes the time for. Throws what keeps it from that.
+  virtual void keep() { tidy(); }
 };
 
 }  // namespace podlease::pools
