@@ -43,11 +43,13 @@ struct Context {
   }
   [[nodiscard]] store::Store::Options store_options(const std::filesystem::path& folder) const;
   [[nodiscard]] ipam::Leases leases(const std::filesystem::path& folder) const;
-  // The source that a configuration means, which may ask the API but writes nothing down.
+  // The source that a configuration means. It may ask the API, and writes nothing down unless it
+  // is `recording`.
   [[nodiscard]] plugin::ConfiguredSource source(const config::Document& document,
                                                 const config::NetConf& conf,
                                                 const std::filesystem::path& folder,
-                                                const std::string& pod = {}) const;
+                                                const std::string& pod = {},
+                                                bool recording = false) const;
 };
 
 struct StoredLease {
@@ -110,8 +112,10 @@ struct ExportOptions {
 };
 [[nodiscard]] int export_leases(const Context& context, const ExportOptions& options);
 
+// Leases, and the blocks of the networks that `conf_dir` configures.
 struct GcOptions {
   std::string network;  // empty: all
+  std::filesystem::path conf_dir;
   bool dry_run = false;
 };
 [[nodiscard]] int gc(const Context& context, const GcOptions& options);
@@ -124,6 +128,14 @@ struct ListOptions {
   std::string name_space;  // empty: all
 };
 [[nodiscard]] int list(const Context& context, const ListOptions& options);
+
+// Gives back all blocks of this node.
+struct NodeReleaseOptions {
+  std::filesystem::path conf_dir;
+  bool force = false;  // also those with leases
+  bool dry_run = false;
+};
+[[nodiscard]] int node_release(const Context& context, const NodeReleaseOptions& options);
 
 struct ReleaseOptions {
   std::string word;  // as find_leases takes it

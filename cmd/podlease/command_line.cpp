@@ -36,6 +36,7 @@ struct Parsed {
   ExportOptions exports;
   GcOptions gc;
   ListOptions list;
+  NodeReleaseOptions node_release;
   ReleaseOptions release;
   std::filesystem::path conf_dir = "/etc/cni/net.d";
   std::string past;
@@ -184,11 +185,43 @@ void add_changing_commands(CLI::App& app, Parsed& parsed) {
       "network namespace was found gone a minute ago already: run it twice, or on a timer. In "
       "doubt "
       "a\n"
-      "lease is kept.");
-  gc_command->add_option("--network", parsed.gc.network, "Only this network");
-  gc_command->add_flag("--dry-run", parsed.gc.dry_run, "Only say what would end");
-  gc_command->callback(
-      [&parsed] { parsed.run = [&parsed] { return gc(parsed.context, parsed.gc); }; });
+      "lease is kept.\n"
+      "Of a network in mode cluster-pool it also verifies this node's blocks, finds those that the "
+      "store\n"
+      "has lost, and gives back those that are empty (conf/systemd has a timer). Exit status 2 if "
+      "the\n"
+      "cluster did not let it.");
+  gc_command->add_option("--network", parsed.gc.network, "Only the leases of this network");
+  gc_command->add_flag("--dry-run", parsed.gc.dry_run, "Only say which leases would end");
+  add_conf_dir(*gc_command, parsed);
+  gc_command->callback([&parsed] {
+    parsed.run = [&parsed] {
+      parsed.gc.conf_dir = parsed.conf_dir;
+      return gc(parsed.context, parsed.gc);
+    };
+  });
+
+  CLI::App* const node_command = app.add_subcommand("node", "What concerns this node as a whole");
+  node_command->require_subcommand(1);
+  CLI::App* const node_release_command = node_command->add_subcommand(
+      "release", "Give back all blocks of this node: before it is scaled away");
+  node_release_command->footer(
+      "For a node that was drained (kubectl drain). Blocks that still have leases are kept, exit "
+      "status 2.\n"
+      "Without it the blocks come back by podlease gc --cluster, once the Node was gone for the "
+      "pool's\n"
+      "reapGrace.");
+  node_release_command->add_flag("--force", parsed.node_release.force,
+                                 "Also blocks with leases: their pods are gone for good");
+  node_release_command->add_flag("--dry-run", parsed.node_release.dry_run,
+                                 "Only say what would be given back");
+  add_conf_dir(*node_release_command, parsed);
+  node_release_command->callback([&parsed] {
+    parsed.run = [&parsed] {
+      parsed.node_release.conf_dir = parsed.conf_dir;
+      return node_release(parsed.context, parsed.node_release);
+    };
+  });
 
   CLI::App* const adopt_command = app.add_subcommand(
       "adopt", "Take over what already holds addresses, as the first ADD of a network does");

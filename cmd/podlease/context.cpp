@@ -31,7 +31,7 @@ ipam::Leases Context::leases(const std::filesystem::path& folder) const {
 plugin::ConfiguredSource Context::source(const config::Document& document,
                                          const config::NetConf& conf,
                                          const std::filesystem::path& folder,
-                                         const std::string& pod) const {
+                                         const std::string& pod, bool recording) const {
   const char* const node_name = std::getenv("NODE_NAME");
   return {document,
           conf,
@@ -41,7 +41,7 @@ plugin::ConfiguredSource Context::source(const config::Document& document,
            .store = store_options(folder),
            .node_name = node_name == nullptr ? "" : node_name,
            .pod = pod,
-           .recording = false}};
+           .recording = recording}};
 }
 
 std::vector<StoredLease> read_leases(const Context& context) {

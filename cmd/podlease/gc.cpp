@@ -1,6 +1,8 @@
 #include <iostream>
 
 #include "command.h"
+#include "node_blocks.h"
+#include "podlease/base/error.h"
 #include "table.h"
 
 namespace podlease::cmd {
@@ -49,15 +51,40 @@ int gc(const Context& context, const GcOptions& options) {
                  pod_of(examined.lease), text_of(examined.verdict)});
     }
   }
+  const bool in_use = document.empty();
+  int status = kDone;
+  for (const std::filesystem::path& data_dir : context.data_dirs()) {
+    if (options.dry_run || !options.network.empty()) {
+      continue;
+    }
+    try {
+      for (const store::Block& block : keep_blocks(context, data_dir, options.conf_dir)) {
+        document.push_back({{"network", block.network},
+                            {"block", block.cidr.to_string()},
+                            {"pool", block.pool},
+                            {"verdict", "given-back"},
+                            {"dryRun", false}});
+        table.add({block.network, block.cidr.to_string(), "-",
+                   "block given back to PodPool " + block.pool});
+      }
+    } catch (const Error& error) {
+      std::cerr << "podlease: blocks: " << error.what() << '\n'
+                << (error.details().empty() ? "" : "  " + error.details() + "\n");
+      status = kTrouble;
+    }
+  }
   if (context.json) {
     print(document);
-  } else if (document.empty()) {
-    std::cout << "every lease is in use\n";
-  } else {
-    table.print();
-    std::cout << (options.dry_run ? "nothing was changed\n" : "");
+    return status;
   }
-  return kDone;
+  if (in_use) {
+    std::cout << "every lease is in use\n";
+  }
+  if (!document.empty()) {
+    table.print();
+  }
+  std::cout << (options.dry_run ? "nothing was changed\n" : "");
+  return status;
 }
 
 }  // namespace podlease::cmd

@@ -441,8 +441,8 @@ void Client::write_status(const PodPool& pool) {
   const Json written = Json::parse(to_json(pool));
   PodPool unversioned = pool;
   unversioned.resource_version.clear();
-  static_cast<void>(
-      impl_->patch(kPodPool, unversioned, "/status", Json{{"status", written["status"]}}, parse_pod_pool));
+  static_cast<void>(impl_->patch(kPodPool, unversioned, "/status",
+                                 Json{{"status", written["status"]}}, parse_pod_pool));
 }
 
 void Client::remove(const PodPool& pool) {

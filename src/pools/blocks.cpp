@@ -681,7 +681,8 @@ class Blocks::Call {
       block.uid.clear();
       set(block);
       static_cast<void>(send(block, owner, true));
-    } else if (there->claim_id == block.claim_id && there->is_ending() && leases == 0 && !block.unexplored) {
+    } else if (there->claim_id == block.claim_id && there->is_ending() && leases == 0 &&
+               !block.unexplored) {
       block.uid = there->uid;
       set_state(block, State::kReleasing);
       finish_release(block);

@@ -104,8 +104,8 @@ class Client {
   // Creates the object. Returns it as the server has it; nothing if there is one of that name.
   [[nodiscard]] std::optional<PodBlock> create(const PodBlock& block);
   [[nodiscard]] std::optional<PodPool> create(const PodPool& pool);
-  // Writes the status of a block, and takes the reaper's mark from it. Returns it as the server has it; nothing if there is none of that
-  // name and uid.
+  // Writes the status of a block, and takes the reaper's mark from it. Returns it as the server has
+  // it; nothing if there is none of that name and uid.
   [[nodiscard]] std::optional<PodBlock> write_status(const PodBlock& block);
   // Deletes the block of that uid; its finalizers hold it. With a resource version only as it was
   // then: kConflict otherwise. Nothing of that uid there is success.

@@ -9,6 +9,7 @@
 #include "podlease/config/net_conf.h"
 #include "podlease/host/host.h"
 #include "podlease/pools/blocks.h"
+#include "podlease/pools/cluster_pool_source.h"
 #include "podlease/pools/node_objects.h"
 #include "podlease/pools/source.h"
 #include "podlease/store/store.h"

@@ -1,0 +1,55 @@
+#ifndef PODLEASE_POOLS_REAPER_H_
+#define PODLEASE_POOLS_REAPER_H_
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "podlease/base/clock.h"
+#include "podlease/kube/objects.h"
+#include "podlease/kube/pool_objects.h"
+#include "podlease/pools/pool.h"
+
+// What becomes of the blocks of nodes that are gone (DESIGN, section 7; the second pass of
+// CILIUM-IPAM 7.4). Nothing here asks anybody.
+//
+// Nobody can prove that a machine is dead. So a block is deleted first, which leaves its name
+// taken; then it is noted since when its node has been missed, and until when; and only when it was
+// missed for `reapGrace`, by looks that were not too far apart, is its finalizer taken away. A node
+// that lives takes the note away whenever it verifies the block, and leases nothing from a block
+// that it could not verify for half as long.
+namespace podlease::pools {
+
+enum class Reaping {
+  kNone,    // its node is there, or its pool is paused
+  kDelete,  // first pass
+  kMark,    // deleted, and its node is missed as of now
+  kRenew,   // missed, for not long enough yet: missed still
+  kUnmark,  // its node is back
+  kLetGo,   // missed for the grace: the block is free for others
+};
+
+// What the reaper goes by.
+struct Cluster {
+  std::map<std::string, kube::Node> nodes;  // by name
+  std::map<std::string, Pool> pools;        // by name
+  std::chrono::sys_seconds now;             // the API server's clock
+};
+
+// A block is its node's while the Node of that name is there and is the same machine.
+[[nodiscard]] Reaping judge(const kube::PodBlock& block, const Cluster& cluster);
+
+// The mark that says so: since when its node is missed, and until when that was seen.
+[[nodiscard]] std::string mark_of(const kube::PodBlock& block, Reaping reaping,
+                                  std::chrono::sys_seconds now);
+
+// The counts for a pool's status.
+[[nodiscard]] kube::PodPool::Status count(const Pool& pool,
+                                          const std::vector<kube::PodBlock>& blocks,
+                                          std::chrono::sys_seconds now);
+
+}  // namespace podlease::pools
+
+#endif  // PODLEASE_POOLS_REAPER_H_
