@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "podlease/base/duration.h"
+#include "podlease/base/rfc3339.h"
 #include "podlease/base/text.h"
 #include "remembered.h"
 
@@ -92,6 +94,35 @@ void refuse_overlap(const Pool& pool, const kube::Node& node, const config::NetC
   }
 }
 
+std::string ago(const store::Moment& then, const store::Moment& now) {
+  const auto age = std::chrono::duration_cast<std::chrono::seconds>(store::elapsed(then, now));
+  return format_duration(age) + " ago";
+}
+
+// How it stands to a block, for people.
+std::string describe(const Block& block, std::uint64_t leases, const store::Moment& now) {
+  std::string text = std::to_string(leases) + " leases, claimed " + ago(block.claimed, now);
+  if (!block.verified.boot_id.empty()) {
+    text += ", verified " + ago(block.verified, now);
+  }
+  return text;
+}
+
+// Whose addresses may be given to others by now.
+std::string affected(const Block& block, const std::vector<store::Lease>& leases) {
+  std::vector<std::string> pods;
+  for (const store::Lease& lease : leases) {
+    if (block.cidr.contains(lease.address.address())) {
+      pods.push_back(lease.address.address().to_string() + " (" +
+                     (lease.pod.name.empty() ? "container " + lease.key.container_id
+                                             : lease.pod.name_space + "/" + lease.pod.name) +
+                     ")");
+    }
+  }
+  return "block " + block.cidr.to_string() + " was lost, " + block.failure +
+         "; restart the pods that have addresses of it: " + join(pods, ", ");
+}
+
 std::string outcome_of(const Block& block, const Pool& pool, bool is_fresh) {
   if (block.state != State::kOwned) {
     return "not used: " + std::string(to_string(block.state)) +
@@ -114,6 +145,20 @@ std::string outcome_of(const Block& block, const Pool& pool, bool is_fresh) {
            (block.failure.empty() ? std::string() : ", " + block.failure);
   }
   return "used for " + std::string(name(block.cidr.family()));
+}
+
+// Blocks of nodes that are gone come back by a job that also counts; whether it runs shows in that.
+void warn_of_reaper(const kube::PodPool& pool, const store::Moment& now,
+                    std::vector<std::string>& warnings) {
+  constexpr auto kSilent = std::chrono::hours(2);
+  const std::optional<std::int64_t> counted = parse_rfc3339(pool.status.updated_at);
+  if (!counted ||
+      now.at.wall - std::chrono::sys_seconds(std::chrono::seconds(*counted)) > kSilent) {
+    warnings.push_back("nothing reaps PodPool " + pool.name +
+                       (counted ? " since " + pool.status.updated_at : std::string()) +
+                       ": blocks of nodes that are gone stay taken; run podlease gc --cluster from "
+                       "time to time: conf/kubernetes/reaper.yaml");
+  }
 }
 
 }  // namespace
@@ -144,6 +189,11 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
   }
   const std::vector<Block> blocks = transaction.blocks(conf_->essentials.name);
   for (const Block& block : blocks) {
+    if (block.state == State::kLost) {
+      if (const auto network = transaction.find_network(block.network)) {
+        knowledge.warnings.push_back(affected(block, transaction.leases(network)));
+      }
+    }
     const bool due = block.state != State::kOwned || block.ending || Blocks::is_due(block, now);
     blocks_due_ = blocks_due_ || (due && Blocks::may_ask(block, now, objects_->options().refresh));
     if (block.unexplored) {
@@ -172,6 +222,7 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
                              "label the Node, change the selector, or set ipam.pool to another");
     return knowledge;
   }
+  warn_of_reaper(*view.pool.object, now, knowledge.warnings);
   const std::vector<Block> spare =
       Blocks::spare(transaction, blocks, {.pool = &*pool_, .cooldown = conf_->cooldown}, now);
   untidy_ = std::any_of(spare.begin(), spare.end(), [&](const Block& block) {
@@ -216,7 +267,7 @@ Knowledge ClusterPoolSource::offer_of(store::Transaction& transaction, const sto
       const std::uint64_t leases =
           network ? transaction.leased_in(*network, block.cidr.range()) : 0;
       knowledge.looks.push_back({.place = "block " + block.cidr.to_string(),
-                                 .value = std::to_string(leases) + " leases",
+                                 .value = describe(block, leases, now),
                                  .outcome = outcome_of(block, *pool_, is_fresh),
                                  .used = may_serve && is_fresh});
       unverified = unverified || (may_serve && !is_fresh);
