@@ -151,6 +151,57 @@ struct ReleaseOptions {
 
 [[nodiscard]] int version(const Context& context);
 
+// Those that look at the whole cluster, from anywhere.
+
+struct ClusterOptions {
+  std::filesystem::path kubeconfig;  // empty: the usual places
+  Milliseconds timeout{10'000};      // of all API work
+};
+
+// What becomes of the blocks of nodes that are gone.
+struct ReapOptions {
+  std::string dead_node;  // known to be dead: its blocks are freed at once; empty: none is
+  bool dry_run = false;
+};
+[[nodiscard]] int reap(const Context& context, const ClusterOptions& cluster,
+                       const ReapOptions& options);
+
+// `name`: only this one; empty: all.
+[[nodiscard]] int pools(const Context& context, const ClusterOptions& cluster,
+                        const std::string& name);
+
+struct BlocksOptions {
+  std::string pool;  // empty: all
+  std::string node;  // empty: all
+};
+[[nodiscard]] int blocks(const Context& context, const ClusterOptions& cluster,
+                         const BlocksOptions& options);
+
+struct PoolOptions {
+  enum class Verb { kAdd, kDrain, kActivate, kRemove, kPause, kResume };
+  Verb verb = Verb::kAdd;
+  std::string name;
+  std::vector<std::string> cidrs;     // add: one or more; drain, activate: one; remove: one or none
+  std::vector<std::string> reserved;  // each in one of `cidrs`
+  std::string reap_grace;             // as Go writes it; empty: the definitions' default
+  std::string node_selector;          // k=v,...; empty: every node
+  bool force = false;                 // whatever else has these addresses, but not another pool
+  bool dry_run = false;
+};
+[[nodiscard]] int pool(const Context& context, const ClusterOptions& cluster,
+                       const PoolOptions& options);
+
+// `from`: the CIDRs that are to be left; empty: those that the cluster itself says are.
+[[nodiscard]] int migrate_status(const Context& context, const ClusterOptions& cluster,
+                                 const std::vector<std::string>& from);
+
+struct MigratePlanOptions {
+  std::vector<std::string> to;
+  std::string pool = "default";
+};
+[[nodiscard]] int migrate_plan(const Context& context, const ClusterOptions& cluster,
+                               const MigratePlanOptions& options);
+
 }  // namespace podlease::cmd
 
 #endif  // PODLEASE_CMD_COMMAND_H_

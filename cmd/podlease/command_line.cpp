@@ -38,11 +38,28 @@ struct Parsed {
   ListOptions list;
   NodeReleaseOptions node_release;
   ReleaseOptions release;
+  ClusterOptions cluster;
+  ReapOptions reap;
+  bool of_cluster = false;
+  bool is_dead = false;
+  std::string pool_shown;
+  BlocksOptions blocks;
+  PoolOptions pool;
+  std::vector<std::string> migrate_from;
+  MigratePlanOptions migrate_plan;
   std::filesystem::path conf_dir = "/etc/cni/net.d";
   std::string past;
   std::string shown;
   std::function<int()> run;
 };
+
+Milliseconds duration_of(const char* option, const std::string& text) {
+  const std::optional<Milliseconds> duration = parse_duration(text);
+  if (!duration) {
+    throw CLI::ValidationError(option, in_quotes(text) + " is not a duration, such as 30s");
+  }
+  return *duration;
+}
 
 void add_common_options(CLI::App& app, Context& context) {
   app.add_option("--data-dir", context.data_dir,
@@ -54,12 +71,7 @@ void add_common_options(CLI::App& app, Context& context) {
   app.add_option_function<std::string>(
       "--lock-timeout",
       [&context](const std::string& text) {
-        const std::optional<Milliseconds> duration = parse_duration(text);
-        if (!duration) {
-          throw CLI::ValidationError("--lock-timeout",
-                                     in_quotes(text) + " is not a duration, such as 30s");
-        }
-        context.lock_timeout = *duration;
+        context.lock_timeout = duration_of("--lock-timeout", text);
       },
       "Longest wait for a store's lock (default: 30s)");
 }
@@ -68,6 +80,16 @@ void add_conf_dir(CLI::App& command, Parsed& parsed) {
   command
       .add_option("--conf-dir", parsed.conf_dir, "Folder of the runtime's network configurations")
       ->capture_default_str();
+}
+
+void add_cluster_options(CLI::App& command, ClusterOptions& cluster) {
+  command.add_option("--kubeconfig", cluster.kubeconfig,
+                     "Who asks which cluster (default: the first file of $KUBECONFIG that exists, "
+                     "~/.kube/config, or the kubelet's)");
+  command.add_option_function<std::string>(
+      "--timeout",
+      [&cluster](const std::string& text) { cluster.timeout = duration_of("--timeout", text); },
+      "Longest time for all requests together (default: 10s)");
 }
 
 void add_looking_commands(CLI::App& app, Parsed& parsed) {
@@ -194,8 +216,30 @@ void add_changing_commands(CLI::App& app, Parsed& parsed) {
   gc_command->add_option("--network", parsed.gc.network, "Only the leases of this network");
   gc_command->add_flag("--dry-run", parsed.gc.dry_run, "Only say which leases would end");
   add_conf_dir(*gc_command, parsed);
+  CLI::Option* const of_cluster = gc_command->add_flag(
+      "--cluster", parsed.of_cluster,
+      "Instead: free the blocks of nodes that are gone, in the whole cluster. Two passes: a block "
+      "is "
+      "deleted, and freed once its Node was gone for the pool's reapGrace. Meant for a timer, "
+      "every "
+      "few minutes (conf/kubernetes/reaper.yaml); also counts for the status of the pools");
+  CLI::Option* const node =
+      gc_command
+          ->add_option("--node", parsed.reap.dead_node, "With --dead: this Node's blocks only")
+          ->needs(of_cluster);
+  gc_command->add_flag("--dead", parsed.is_dead, "The node is known to be dead: free them at once")
+      ->needs(node);
+  add_cluster_options(*gc_command, parsed.cluster);
   gc_command->callback([&parsed] {
     parsed.run = [&parsed] {
+      if (parsed.of_cluster) {
+        if (parsed.is_dead == parsed.reap.dead_node.empty()) {
+          throw Error(ErrorKind::kConfig, "--node and --dead go together",
+                      "blocks of a node that may live are freed by its Node's absence alone");
+        }
+        parsed.reap.dry_run = parsed.gc.dry_run;
+        return reap(parsed.context, parsed.cluster, parsed.reap);
+      }
       parsed.gc.conf_dir = parsed.conf_dir;
       return gc(parsed.context, parsed.gc);
     };
@@ -250,6 +294,145 @@ void add_changing_commands(CLI::App& app, Parsed& parsed) {
   });
 }
 
+// For commands that look at the cluster, from any machine.
+// One that may be given again, each time with one value: what follows is the next argument.
+CLI::Option* add_list(CLI::App& command, const std::string& name, std::vector<std::string>& values,
+                      const std::string& about) {
+  return command.add_option(name, values, about + "; may be given again")->allow_extra_args(false);
+}
+
+CLI::App* add_pool_verb(CLI::App& group, Parsed& parsed, PoolOptions::Verb verb,
+                        const std::string& name, const std::string& about) {
+  CLI::App* const command = group.add_subcommand(name, about);
+  command->add_option("NAME", parsed.pool.name, "Name of the PodPool")->required();
+  command->add_flag("--dry-run", parsed.pool.dry_run,
+                    "Have the API server judge the change, and make none");
+  add_cluster_options(*command, parsed.cluster);
+  command->callback([&parsed, verb] {
+    parsed.pool.verb = verb;
+    parsed.run = [&parsed] { return pool(parsed.context, parsed.cluster, parsed.pool); };
+  });
+  return command;
+}
+
+void add_pool_commands(CLI::App& app, Parsed& parsed) {
+  using Verb = PoolOptions::Verb;
+  CLI::App* const group = app.add_subcommand("pool", "Change a pool of the cluster");
+  group->require_subcommand(1);
+  group->footer(
+      "Each says in one line what it did, does nothing twice, and takes --dry-run.\n"
+      "To move a cluster from one CIDR to another, nothing restarted at once:\n"
+      "  podlease pool add default --cidr 172.21.0.0/16\n"
+      "  podlease pool drain default --cidr 172.20.0.0/16\n"
+      "  podlease migrate status\n"
+      "  podlease pool remove default --cidr 172.20.0.0/16");
+
+  CLI::App* const add = add_pool_verb(*group, parsed, Verb::kAdd, "add",
+                                      "Make a pool, or add CIDRs to one that is there");
+  add->footer(
+      "Refuses CIDRs that overlap with another pool; and, unless --force says so, with what "
+      "Nodes,\n"
+      "CiliumNodes or ServiceCIDRs have. What may not be listed is warned of. The cluster CIDR of "
+      "a\n"
+      "controller-manager is no object: keep out of it yourself. Example:\n"
+      "podlease pool add default --cidr 172.20.0.0/16 --cidr fd00:10:20::/56 --reserved "
+      "172.20.0.0/24");
+  add_list(*add, "--cidr", parsed.pool.cidrs, "A range of the pool")->required();
+  add_list(*add, "--reserved", parsed.pool.reserved,
+           "An address or a CIDR inside one of them that no pod gets");
+  add->add_option("--reap-grace", parsed.pool.reap_grace,
+                  "How long the blocks of a node that is gone stay taken (default: 6h)");
+  add->add_option("--node-selector", parsed.pool.node_selector,
+                  "Labels of the nodes that use it, KEY=VALUE,... (default: every node)");
+  add->add_flag("--force", parsed.pool.force,
+                "Even where it overlaps with something that is no pool");
+
+  CLI::App* const drain =
+      add_pool_verb(*group, parsed, Verb::kDrain, "drain",
+                    "Let a CIDR drain: nothing new is leased from it, pods keep what they have");
+  add_list(*drain, "--cidr", parsed.pool.cidrs, "Which")->required();
+  CLI::App* const activate = add_pool_verb(*group, parsed, Verb::kActivate, "activate",
+                                           "Let nodes claim blocks of a CIDR again");
+  add_list(*activate, "--cidr", parsed.pool.cidrs, "Which")->required();
+  CLI::App* const remove = add_pool_verb(*group, parsed, Verb::kRemove, "remove",
+                                         "Remove a drained CIDR, or a pool without blocks");
+  remove->footer("Exit status 2: blocks are left, and nothing was removed.");
+  add_list(*remove, "--cidr", parsed.pool.cidrs, "Which (default: the whole pool)");
+  add_pool_verb(*group, parsed, Verb::kPause, "pause",
+                "Let nothing be claimed, released or reaped while something is repaired");
+  add_pool_verb(*group, parsed, Verb::kResume, "resume", "End the pause");
+}
+
+void add_migrate_commands(CLI::App& app, Parsed& parsed) {
+  CLI::App* const group =
+      app.add_subcommand("migrate", "Plan and follow a move of pods to other addresses");
+  group->require_subcommand(1);
+
+  CLI::App* const status = group->add_subcommand(
+      "status", "Show which pods and blocks are left in the old space, and what to do next");
+  status->footer(
+      "The old space is what Draining CIDRs of pools and, once a pool has an Active CIDR, the "
+      "Nodes'\n"
+      "podCIDRs are. Pods of the host network and pods that ended do not count. Exit status 0: "
+      "nothing\n"
+      "is left, and the old space can be given up; 2: something is. Changes nothing. Example:\n"
+      "podlease migrate status --from 10.244.0.0/16");
+  add_list(*status, "--from", parsed.migrate_from, "The old space");
+  add_cluster_options(*status, parsed.cluster);
+  status->callback([&parsed] {
+    parsed.run = [&parsed] {
+      return migrate_status(parsed.context, parsed.cluster, parsed.migrate_from);
+    };
+  });
+
+  CLI::App* const plan = group->add_subcommand(
+      "plan", "Check all that a move needs before its first step, and list the steps");
+  plan->footer(
+      "Exit status 2 if something is wrong. Changes nothing. Example:\n"
+      "podlease migrate plan --to 172.20.0.0/16");
+  add_list(*plan, "--to", parsed.migrate_plan.to, "The new space")->required();
+  plan->add_option("--pool", parsed.migrate_plan.pool, "The PodPool that has it, or is to have it")
+      ->capture_default_str();
+  add_cluster_options(*plan, parsed.cluster);
+  plan->callback([&parsed] {
+    parsed.run = [&parsed] {
+      return migrate_plan(parsed.context, parsed.cluster, parsed.migrate_plan);
+    };
+  });
+}
+
+void add_cluster_commands(CLI::App& app, Parsed& parsed) {
+  CLI::App* const pools_command =
+      app.add_subcommand("pools", "Show the cluster's pools, and how much of them is taken");
+  pools_command->footer(
+      "Counted from the blocks themselves. CLAIMED is the share of blocks that nodes have; when it "
+      "is\n"
+      "100%, no node gets another one. USED addresses are as of each block's last verification.\n"
+      "Orphans are blocks whose pool or CIDR was removed: they drain.");
+  pools_command->add_option("NAME", parsed.pool_shown, "Only this pool");
+  add_cluster_options(*pools_command, parsed.cluster);
+  pools_command->callback([&parsed] {
+    parsed.run = [&parsed] { return pools(parsed.context, parsed.cluster, parsed.pool_shown); };
+  });
+
+  CLI::App* const blocks_command =
+      app.add_subcommand("blocks", "Show which node has which block of a pool");
+  blocks_command->footer(
+      "A block is draining when it was deleted, its CIDR is Draining, or its pool is gone; "
+      "unverified\n"
+      "when its node has not asked for it for half of reapGrace; node gone when the reaper will "
+      "free it.");
+  blocks_command->add_option("--pool", parsed.blocks.pool, "Only of this pool");
+  blocks_command->add_option("--node", parsed.blocks.node, "Only of this node");
+  add_cluster_options(*blocks_command, parsed.cluster);
+  blocks_command->callback([&parsed] {
+    parsed.run = [&parsed] { return blocks(parsed.context, parsed.cluster, parsed.blocks); };
+  });
+
+  add_pool_commands(app, parsed);
+  add_migrate_commands(app, parsed);
+}
+
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
@@ -261,6 +444,7 @@ int run_command_line(int argc, char** argv) {
   add_common_options(app, parsed.context);
   add_looking_commands(app, parsed);
   add_changing_commands(app, parsed);
+  add_cluster_commands(app, parsed);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

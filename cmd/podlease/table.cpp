@@ -6,12 +6,29 @@
 #include <iostream>
 
 namespace podlease::cmd {
+namespace {
+
+// In columns of a terminal: UTF-8 that is one column wide, and sequences that set colours.
+std::size_t width_of(const std::string& cell) {
+  std::size_t width = 0;
+  bool in_sequence = false;
+  for (const char c : cell) {
+    if (in_sequence || c == '\033') {
+      in_sequence = c != 'm';
+    } else {
+      width += (static_cast<unsigned char>(c) & 0xc0U) == 0x80U ? 0U : 1U;
+    }
+  }
+  return width;
+}
+
+}  // namespace
 
 void Table::print() const {
   std::vector<std::size_t> widths(rows_.front().size(), 0);
   for (const std::vector<std::string>& row : rows_) {
     for (std::size_t column = 0; column < row.size(); ++column) {
-      widths[column] = std::max(widths[column], row[column].size());
+      widths[column] = std::max(widths[column], width_of(row[column]));
     }
   }
   const bool colour = isatty(STDOUT_FILENO) != 0;
@@ -20,7 +37,7 @@ void Table::print() const {
     for (std::size_t column = 0; column < row.size(); ++column) {
       line += row[column];
       if (column + 1 < row.size()) {
-        line.append(widths[column] - row[column].size() + 2, ' ');
+        line.append(widths[column] - width_of(row[column]) + 2, ' ');
       }
     }
     const bool is_head = &row == &rows_.front();

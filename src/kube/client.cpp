@@ -29,6 +29,8 @@ struct Resource {
 
 constexpr Resource kNode{.kind = "Node", .path = "/api/v1/nodes", .group = Resource::Group::kCore};
 constexpr Resource kPod{.kind = "Pod", .path = "/api/v1/pods", .group = Resource::Group::kCore};
+constexpr Resource kCronJob{
+    .kind = "CronJob", .path = "/apis/batch/v1/cronjobs", .group = Resource::Group::kOptional};
 constexpr Resource kServiceCidr{.kind = "ServiceCIDR",
                                 .path = "/apis/networking.k8s.io/v1/servicecidrs",
                                 .group = Resource::Group::kOptional};
@@ -138,9 +140,12 @@ Json cidrs_to_json(const std::vector<PodPool::Cidr>& cidrs) {
 
 struct Client::Impl {
   Impl(Kubeconfig kubeconfig, Options options)
-      : session(std::move(kubeconfig), std::move(options)) {}
+      : dry_run(options.dry_run), session(std::move(kubeconfig), std::move(options)) {}
 
   Answer ask(Question question) {
+    if (dry_run && question.method != "GET") {
+      question.target += "?dryRun=All";  // a DELETE with a body says it there instead
+    }
     Answer answer = session.ask(std::move(question));
     if (const auto time = parse_http_date(answer.date)) {
       server_time = time;
@@ -314,18 +319,22 @@ struct Client::Impl {
     doing("DELETE", resource, object.name, [&] {
       Json preconditions{{"uid", object.uid}};
       put(preconditions, "resourceVersion", object.resource_version);
-      const Answer answer = ask(
-          {.method = "DELETE",
-           .target = target(resource, object.name),
-           .body = dump(
-               {{"apiVersion", "v1"}, {"kind", "DeleteOptions"}, {"preconditions", preconditions}}),
-           .content_type = "application/json"});
+      Json options{
+          {"apiVersion", "v1"}, {"kind", "DeleteOptions"}, {"preconditions", preconditions}};
+      if (dry_run) {
+        options["dryRun"] = {"All"};
+      }
+      const Answer answer = ask({.method = "DELETE",
+                                 .target = target(resource, object.name),
+                                 .body = dump(options),
+                                 .content_type = "application/json"});
       if (answer.status != kOk && answer.status != kAccepted) {
         static_cast<void>(give_way<Object>(answer, resource, object, parse));
       }
     });
   }
 
+  bool dry_run;
   Session session;
   std::optional<std::int64_t> server_time;
 };
@@ -366,6 +375,11 @@ std::vector<ServiceCidr> Client::service_cidrs() {
 
 std::vector<Pod> Client::pods() {
   return impl_->list(kPod, pod_in);
+}
+
+std::vector<std::string> Client::cron_jobs() {
+  return impl_->list(kCronJob,
+                     [](const Json& job) { return string_in(member(job, "metadata"), "name"); });
 }
 
 std::vector<PodPool> Client::pod_pools() {

@@ -259,4 +259,19 @@ Kubeconfig read_kubeconfig(const fs::path& path) {
           .user = read_user(user, cluster)};
 }
 
+Kubeconfig in_cluster(const std::string& host, const std::string& port, const fs::path& folder) {
+  const bool is_v6 = host.find(':') != std::string::npos;
+  Kubeconfig kubeconfig{.path = folder, .context = "in-cluster"};
+  try {
+    kubeconfig.server =
+        parse_server_url("https://" + (is_v6 ? "[" + host + "]" : host) + ":" + port);
+    kubeconfig.server.authorities = read_regular_file(folder / "ca.crt");
+  } catch (const Error& error) {
+    throw Error(ErrorKind::kConfig,
+                "this pod's service account cannot be used: " + std::string(error.what()));
+  }
+  kubeconfig.user.token_file = folder / "token";
+  return kubeconfig;
+}
+
 }  // namespace podlease::kube

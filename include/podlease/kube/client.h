@@ -74,6 +74,8 @@ class Client {
     Deadline deadline;
     // Where what an exec plugin printed is kept until it ends, mode 0600; empty: nowhere.
     std::filesystem::path credentials;
+    // The server judges each change, answers as if it had made it, and makes none.
+    bool dry_run = false;
   };
 
   // Connects with its first request, and keeps the connection.
@@ -96,6 +98,8 @@ class Client {
   [[nodiscard]] std::vector<CiliumNode> cilium_nodes();
   [[nodiscard]] std::vector<ServiceCidr> service_cidrs();
   [[nodiscard]] std::vector<Pod> pods();
+  // Names of those that start jobs, in all namespaces.
+  [[nodiscard]] std::vector<std::string> cron_jobs();
   [[nodiscard]] std::vector<PodPool> pod_pools();
   [[nodiscard]] std::vector<PodBlock> pod_blocks();
   // One request. `may_be_old`: out of the server's memory, which may lag behind.

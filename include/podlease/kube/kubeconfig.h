@@ -53,6 +53,12 @@ struct Kubeconfig {
 // name and password; YAML anchors and aliases).
 [[nodiscard]] Kubeconfig read_kubeconfig(const std::filesystem::path& path);
 
+// What a pod of the cluster has in place of one: the server at `host` and `port`, as
+// $KUBERNETES_SERVICE_HOST and $KUBERNETES_SERVICE_PORT say, and the token and the authority of its
+// service account in `folder`. Throws kConfig if the port is none or the authority cannot be read.
+[[nodiscard]] Kubeconfig in_cluster(const std::string& host, const std::string& port,
+                                    const std::filesystem::path& folder);
+
 // Who a kubeconfig makes us, as far as it can be told without asking anybody.
 struct Identity {
   std::string common_name;  // of the client certificate; empty: there is none
