@@ -1,0 +1,861 @@
+// The blocks of a node: which there are, and how they are claimed, kept and given back.
+
+#include "podlease/pools/blocks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fake_blocks.h"
+#include "fakes.h"
+#include "podlease/pools/cluster_pool_source.h"
+#include "podlease/pools/pool.h"
+#include "support.h"
+#include "turn.h"
+
+namespace podlease::pools {
+namespace {
+
+using fakes::address;
+using fakes::Fault;
+using fakes::Machine;
+using fakes::prefix;
+using fakes::Process;
+using fakes::range;
+using fakes::thrown_by;
+using kube::ApiError;
+using net::Family;
+using store::Block;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+using ::testing::UnorderedElementsAre;
+using Cause = ApiError::Cause;
+using State = Block::State;
+
+constexpr Milliseconds kMinute{60'000};
+constexpr Milliseconds kHour = 60 * kMinute;
+
+kube::PodPool pool_object(const std::vector<kube::PodPool::Cidr>& cidrs) {
+  return {.name = "default", .cidrs = cidrs, .ipv4_block = 26, .ipv6_block = 122};
+}
+
+Pool pool_of(const std::vector<kube::PodPool::Cidr>& cidrs) {
+  return read_pool(pool_object(cidrs));
+}
+
+std::vector<std::string> texts(const net::IntervalSet& set) {
+  std::vector<std::string> texts;
+  for (const net::Range& one : set.ranges()) {
+    texts.push_back(one.to_string());
+  }
+  return texts;
+}
+
+// Names of blocks.
+
+TEST(BlockNameTest, IsTheCidrWithDashes) {
+  for (const auto& [cidr, name] :
+       std::vector<std::pair<std::string, std::string>>{{"172.20.3.64/26", "172.20.3.64-26"},
+                                                        {"0.0.0.0/26", "0.0.0.0-26"},
+                                                        {"fd00:10:3::/122", "fd00-10-3---122"},
+                                                        {"fd00:10:3::40/122", "fd00-10-3--40-122"},
+                                                        {"fd00:0:0:1:1:1:1:40/122",
+                                                         "fd00--1-1-1-1-40-122"},
+                                                        {"2001:db8:1:2:3:4:5:6c0/122",
+                                                         "2001-db8-1-2-3-4-5-6c0-122"}}) {
+    EXPECT_EQ(block_name(prefix(cidr)), name);
+    EXPECT_EQ(cidr_of_block(name), prefix(cidr)) << name;
+  }
+}
+
+TEST(BlockNameTest, OfNoBlockMeansNothing) {
+  for (const std::string name :
+       {"", "-", "--", "---", "26", "172.20.3.64", "172.20.3.64/26", "172.20.3.64-", "-26",
+        "172.20.3.64-026", "172.20.3.064-26", "172.20.3.64--26", "172.20.3.64-33", "172.20.3-64-26",
+        "172.20.3.64-+26", "fd00::10-122", "FD00-10---122", "fd00-0-0---122", "fd00-10-3---129",
+        "fd00-10-3--0-122", "fd00-10-3----122", "fd00----10---122", "my-block", "172.20.3.64-26 ",
+        " 172.20.3.64-26", "fd00-10-3---122\n"}) {
+    EXPECT_EQ(cidr_of_block(name), std::nullopt) << name;
+  }
+  EXPECT_EQ(cidr_of_block(std::string("172.20.3.64-26\0", 15)), std::nullopt);
+  EXPECT_EQ(cidr_of_block(std::string(1 << 16, '-')), std::nullopt);
+  EXPECT_EQ(cidr_of_block(std::string(1 << 16, '9') + "-26"), std::nullopt);
+}
+
+// PodPools.
+
+TEST(ReadPoolTest, KnowsWhatIsWritten) {
+  kube::PodPool object = pool_object({{.cidr = "172.20.0.0/16", .reserved = {"172.20.0.1"}},
+                                      {.cidr = "fd00:10::/48", .draining = true}});
+  object.reap_grace = "1h30m";
+  object.paused = true;
+  const Pool pool = read_pool(object);
+  EXPECT_EQ(pool.reap_grace, 90 * kMinute);
+  EXPECT_TRUE(pool.paused);
+  EXPECT_THAT(pool.families(), ElementsAre(Family::kIpv4, Family::kIpv6));
+  EXPECT_TRUE(pool.is_active(prefix("172.20.3.0/26")));
+  EXPECT_FALSE(pool.is_active(prefix("fd00:10::/122")));
+  EXPECT_NE(pool.cidr_of(prefix("fd00:10::/122")), nullptr);
+  EXPECT_EQ(pool.cidr_of(prefix("172.21.3.0/26")), nullptr);
+  EXPECT_EQ(read_pool(pool_object({})).reap_grace, kReapGrace);
+}
+
+TEST(ReadPoolTest, RefusesWhatTheDefinitionsDoNotLetPass) {
+  const auto wrong = [](const std::function<void(kube::PodPool&)>& change) {
+    kube::PodPool object = pool_object({{.cidr = "172.20.0.0/16"}});
+    change(object);
+    return thrown_by([&] { static_cast<void>(read_pool(object)); });
+  };
+  for (const std::string cidr :
+       {"", "x", "172.20.0.0", "172.20.0.1/16", "172.20.0.0/33", "172.20.0.0/27", "fd00::/123",
+        "fd00::1/64", "::ffff:10.0.0.0/104", "172.20.0.0/16 "}) {
+    const auto thrown = wrong([&](kube::PodPool& object) { object.cidrs[0].cidr = cidr; });
+    EXPECT_EQ(thrown.kind, ErrorKind::kConfig) << cidr;
+    EXPECT_THAT(thrown.message, HasSubstr("PodPool default")) << cidr;
+  }
+  for (const std::string grace : {"x", "6", "-6h", "6 h"}) {
+    EXPECT_EQ(wrong([&](kube::PodPool& object) { object.reap_grace = grace; }).kind,
+              ErrorKind::kConfig)
+        << grace;
+  }
+  for (const int length : {0, -1, 15, 31, 32, 33, 1000}) {
+    EXPECT_EQ(wrong([&](kube::PodPool& object) { object.ipv4_block = length; }).kind,
+              ErrorKind::kConfig)
+        << length;
+  }
+  EXPECT_EQ(wrong([](kube::PodPool& object) { object.cidrs[0].reserved = {"x"}; }).kind,
+            ErrorKind::kConfig);
+}
+
+TEST(PoolTest, ClaimableAreWholeBlocksOfActiveCidrs) {
+  const Pool pool = pool_of({{.cidr = "172.20.1.0/24",
+                              .reserved = {"172.20.1.0/26", "172.20.1.65", "172.20.1.192/27",
+                                           "172.20.1.224-172.20.1.254"}},
+                             {.cidr = "172.20.2.0/24", .draining = true},
+                             {.cidr = "172.20.4.0/26"},
+                             {.cidr = "fd00:10::/64"}});
+  EXPECT_THAT(texts(pool.claimable(Family::kIpv4, {})),
+              ElementsAre("172.20.1.64-172.20.1.255", "172.20.4.0-172.20.4.63"));
+  EXPECT_THAT(texts(pool.claimable(
+                  Family::kIpv4, net::IntervalSet({range("172.20.1.255"), range("172.20.4.0/26"),
+                                                   range("172.20.1.70-172.20.1.80")}))),
+              ElementsAre("172.20.1.64-172.20.1.191"));
+  EXPECT_EQ(count_blocks(pool.claimable(Family::kIpv4, {}), Family::kIpv4, 26), 4U);
+  EXPECT_EQ(count_blocks(pool.claimable(Family::kIpv6, {}), Family::kIpv6, 122),
+            net::Uint128{1} << 58U);
+}
+
+TEST(LabelSelectorTest, MatchesAsKubernetesDoes) {
+  const std::map<std::string, std::string> labels{{"zone", "a"}, {"gpu", ""}};
+  using Requirements = std::vector<kube::LabelSelector::Requirement>;
+  const auto with = [&](Requirements requirements) {
+    return kube::matches({.match_expressions = std::move(requirements)}, labels);
+  };
+  EXPECT_TRUE(kube::matches({}, labels));
+  EXPECT_TRUE(kube::matches({}, {}));
+  EXPECT_TRUE(kube::matches({.match_labels = {{"zone", "a"}}}, labels));
+  EXPECT_FALSE(kube::matches({.match_labels = {{"zone", "a"}, {"x", ""}}}, labels));
+  EXPECT_FALSE(kube::matches({.match_labels = {{"zone", "b"}}}, labels));
+  EXPECT_TRUE(with({{"zone", "In", {"b", "a"}}}));
+  EXPECT_FALSE(with({{"zone", "In", {"b"}}}));
+  EXPECT_FALSE(with({{"x", "In", {""}}}));
+  EXPECT_TRUE(with({{"gpu", "In", {""}}}));
+  EXPECT_TRUE(with({{"x", "NotIn", {"a"}}}));
+  EXPECT_FALSE(with({{"zone", "NotIn", {"a"}}}));
+  EXPECT_TRUE(with({{"gpu", "Exists", {}}}));
+  EXPECT_FALSE(with({{"gpu", "DoesNotExist", {}}}));
+  EXPECT_TRUE(with({{"x", "DoesNotExist", {}}, {"zone", "Exists", {}}}));
+  EXPECT_FALSE(with({{"zone", "exists", {}}}));
+  EXPECT_FALSE(with({{"zone", "", {}}}));
+}
+
+// A cluster with a pool of four blocks, and a node.
+class BlocksTest : public ::testing::Test {
+ protected:
+  BlocksTest() { edit({{.cidr = "172.20.0.0/24"}}); }
+
+  void edit(const std::vector<kube::PodPool::Cidr>& cidrs) {
+    server.pools["default"] = pool_object(cidrs);
+    pool = read_pool(server.pools["default"]);
+  }
+  // One block, looked through.
+  std::string with_block() {
+    const std::vector<Block> before = worker.rows();
+    worker.claim(pool);
+    worker.explore();
+    for (const Block& block : worker.rows()) {
+      if (std::none_of(before.begin(), before.end(),
+                       [&](const Block& old) { return old.cidr == block.cidr; })) {
+        return block.cidr.to_string();
+      }
+    }
+    throw std::logic_error("it has none more");
+  }
+  // All but that one are another node's.
+  void leave_only(const std::string& cidr) {
+    for (const std::string each :
+         {"172.20.0.0/26", "172.20.0.64/26", "172.20.0.128/26", "172.20.0.192/26"}) {
+      if (each != cidr) {
+        server.put(each, "other");
+      }
+    }
+  }
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, block] : server.blocks) {
+      names.push_back(name);
+    }
+    return names;
+  }
+  [[nodiscard]] std::vector<std::string> asked(const std::string& verb) const {
+    std::vector<std::string> asked;
+    for (const std::string& request : server.requests) {
+      if (request.starts_with(verb)) {
+        asked.push_back(request);
+      }
+    }
+    return asked;
+  }
+
+  fakes::FakeServer server;
+  Machine worker{server, "worker"};
+  Pool pool;
+};
+
+// Claims.
+
+TEST_F(BlocksTest, ClaimTakesTheBlockThatIsFree) {
+  leave_only("172.20.0.128/26");
+  worker.claim(pool);
+  EXPECT_THAT(worker.states(), ElementsAre("172.20.0.128/26 owned unexplored"));
+  const kube::PodBlock& block = server.blocks.at("172.20.0.128-26");
+  const Block row = worker.rows().front();
+  EXPECT_EQ(block.claim_id, row.claim_id);
+  EXPECT_EQ(block.uid, row.uid);
+  EXPECT_EQ(block.cidr, "172.20.0.128/26");
+  EXPECT_EQ(block.pool, "default");
+  EXPECT_EQ(block.node_name, "worker");
+  EXPECT_EQ(block.node_uid, "worker-uid");
+  EXPECT_EQ(block.machine_id, "worker-machine");
+  EXPECT_THAT(block.finalizers, ElementsAre(std::string(kube::kInUse)));
+  EXPECT_THAT(block.node_ips, ElementsAre("192.0.2.1"));
+  EXPECT_NE(block.verified_at, "");
+  EXPECT_THAT(row.claim_id, StartsWith("pods/"));
+  EXPECT_EQ(row.reap_grace, pool.reap_grace);
+  EXPECT_TRUE(Blocks::is_fresh(row, worker.moment()));
+  EXPECT_THAT(asked("CREATE"), SizeIs(1));
+}
+
+TEST_F(BlocksTest, ClaimTakesNoBlockThatTheStoreHas) {
+  for (int i = 0; i < 4; ++i) {
+    worker.claim(pool);
+    server.blocks.clear();  // no object tells
+  }
+  EXPECT_THAT(worker.rows(), SizeIs(4));
+  EXPECT_EQ(thrown_by([&] { worker.claim(pool); }).kind, ErrorKind::kExhausted);
+}
+
+TEST_F(BlocksTest, ClaimLeavesOutWhatIsReservedExcludedOrDraining) {
+  edit({{.cidr = "172.20.0.0/24", .reserved = {"172.20.0.0/26"}},
+        {.cidr = "172.21.0.0/24", .draining = true}});
+  const net::IntervalSet exclude({range("172.20.0.64-172.20.0.191")});
+  worker.claim(pool, {Family::kIpv4}, exclude);
+  EXPECT_THAT(worker.states(), ElementsAre("172.20.0.192/26 owned unexplored"));
+  EXPECT_EQ(thrown_by([&] { worker.claim(pool, {Family::kIpv4}, exclude); }).kind,
+            ErrorKind::kExhausted);
+}
+
+TEST_F(BlocksTest, ClaimGetsABlockOfEachFamily) {
+  edit({{.cidr = "172.20.0.0/24"}, {.cidr = "fd00:10::/64"}});
+  worker.claim(pool, {Family::kIpv4, Family::kIpv6});
+  ASSERT_THAT(worker.rows(), SizeIs(2));
+  const net::Prefix second = worker.rows()[1].cidr;
+  EXPECT_EQ(second.length(), 122);
+  EXPECT_FALSE(second.has_host_bits());
+  EXPECT_TRUE(prefix("fd00:10::/64").contains(second.range()));
+}
+
+TEST_F(BlocksTest, AnotherWasFirstSoTheNextIsTaken) {
+  server.grow_old();  // the list does not show them yet
+  leave_only("172.20.0.64/26");
+  worker.claim(pool);
+  EXPECT_THAT(worker.states(), ElementsAre("172.20.0.64/26 owned unexplored"));
+  EXPECT_THAT(asked("LIST"), ElementsAre("LIST old"));
+}
+
+TEST_F(BlocksTest, AfterEightConflictsTheListIsReadAnew) {
+  edit({{.cidr = "172.20.0.0/20"}});
+  server.grow_old();
+  for (const net::Address first : {address("172.20.0.0")}) {
+    net::Address at = first;
+    for (int i = 0; i < 63; ++i) {  // of 64
+      server.put(at.to_string() + "/26", "other");
+      at = net::Address::from_bits(Family::kIpv4, at.bits() + 64);
+    }
+  }
+  worker.claim(pool);
+  EXPECT_THAT(worker.rows(), SizeIs(1));
+  EXPECT_THAT(asked("LIST"), ElementsAre("LIST old", "LIST"));
+  EXPECT_THAT(asked("CREATE"), SizeIs(9));
+}
+
+TEST_F(BlocksTest, AFullPoolSaysWhoHasIt) {
+  server.put("172.20.0.0/26", "b", "x", 10);
+  server.put("172.20.0.64/26", "a", "x", 9);
+  server.put("172.20.0.128/26", "a", "x", 50);
+  server.put("172.20.0.192/26", "c", "x", 10);
+  server.put("172.21.0.0/26", "d", "x", 0);  // not of this pool
+  const auto thrown = thrown_by([&] { worker.claim(pool); });
+  EXPECT_EQ(thrown.kind, ErrorKind::kExhausted);
+  EXPECT_THAT(thrown.message,
+              AllOf(HasSubstr("PodPool default has no free ipv4 block"),
+                    HasSubstr("no IP addresses available in range set")));
+  EXPECT_THAT(thrown.details, AllOf(HasSubstr("4 blocks are used by 3 nodes"),
+                                    HasSubstr("172.20.0.64-26 of a with 9 addresses used"),
+                                    HasSubstr("podlease pool add default --cidr")));
+  EXPECT_THAT(worker.rows(), IsEmpty());
+  EXPECT_THAT(asked("CREATE"), IsEmpty());
+}
+
+TEST_F(BlocksTest, APoolThatDrainsIsFullToo) {
+  edit({{.cidr = "172.20.0.0/24", .draining = true}});
+  const auto thrown = thrown_by([&] { worker.claim(pool); });
+  EXPECT_EQ(thrown.kind, ErrorKind::kExhausted);
+  EXPECT_THAT(thrown.details, HasSubstr("none of its CIDRs of that family is Active and free"));
+}
+
+TEST_F(BlocksTest, ARefusedClaimLeavesNothing) {
+  for (const Cause cause :
+       {Cause::kForbidden, Cause::kThrottled, Cause::kNotInstalled, Cause::kRejected}) {
+    server.fail("CREATE", cause);
+    EXPECT_NE(thrown_by([&] { worker.claim(pool); }).kind, std::nullopt);
+    EXPECT_THAT(worker.rows(), IsEmpty());
+  }
+  EXPECT_THAT(server.blocks, IsEmpty());
+}
+
+TEST_F(BlocksTest, AClaimInDoubtIsSentAgain) {
+  for (const Fault fault : {Fault{.kind = Fault::Kind::kLost}, Fault{.kind = Fault::Kind::kAnswerLost},
+                            Fault{.kind = Fault::Kind::kLate},
+                            Fault{.kind = Fault::Kind::kAnswerLost, .cause = Cause::kServer},
+                            Fault{.kind = Fault::Kind::kAnswerLost, .cause = Cause::kBadAnswer}}) {
+    server.fail("CREATE", {fault});
+    EXPECT_EQ(thrown_by([&] { worker.claim(pool); }).kind, ErrorKind::kBusy);
+    ASSERT_THAT(worker.rows(), SizeIs(1));
+    const Block before = worker.rows().front();
+    EXPECT_EQ(before.state, State::kClaiming);
+    EXPECT_NE(before.failure, "");
+    // It is in doubt, so no refusal ends it.
+    worker.clock.pass(2 * Machine::kRefresh);
+    server.fail("CREATE", Cause::kForbidden);
+    worker.verify();
+    ASSERT_THAT(worker.rows(), SizeIs(1));
+    EXPECT_EQ(worker.rows().front().state, State::kClaiming);
+    worker.clock.pass(2 * Machine::kRefresh);
+    worker.verify();
+    ASSERT_THAT(worker.rows(), SizeIs(1));
+    EXPECT_EQ(worker.rows().front().state, State::kOwned);
+    EXPECT_EQ(worker.rows().front().claim_id, before.claim_id);
+    server.deliver();
+    EXPECT_THAT(server.blocks, SizeIs(1));
+    static_cast<void>(worker.leave(true));
+    EXPECT_THAT(server.blocks, IsEmpty());
+  }
+}
+
+TEST_F(BlocksTest, AClaimInDoubtMayTurnOutToBeAnothers) {
+  server.fail("CREATE", Fault::Kind::kLost);
+  EXPECT_EQ(thrown_by([&] { worker.claim(pool); }).kind, ErrorKind::kBusy);
+  const std::string first = worker.rows().front().cidr.to_string();
+  server.put(first, "other");
+  worker.claim(pool);
+  ASSERT_THAT(worker.rows(), SizeIs(1));
+  EXPECT_NE(worker.rows().front().cidr.to_string(), first);
+  EXPECT_EQ(server.blocks.at(block_name(prefix(first))).node_name, "other");
+}
+
+TEST_F(BlocksTest, NoClaimWithoutAList) {
+  server.fail("LIST", Cause::kServer);
+  EXPECT_EQ(thrown_by([&] { worker.claim(pool); }).kind, ErrorKind::kBusy);
+  EXPECT_THAT(worker.rows(), IsEmpty());
+}
+
+TEST_F(BlocksTest, ConflictWhoseWinnerIsNotKnownStaysInDoubt) {
+  server.grow_old();
+  leave_only("172.20.0.64/26");
+  server.put("172.20.0.64/26", "other");
+  server.fail("GET", Cause::kServer);
+  EXPECT_EQ(thrown_by([&] { worker.claim(pool); }).kind, ErrorKind::kBusy);
+  ASSERT_THAT(worker.rows(), SizeIs(1));
+  EXPECT_EQ(worker.rows().front().state, State::kClaiming);
+  worker.clock.pass(2 * Machine::kRefresh);
+  worker.verify();
+  EXPECT_THAT(worker.rows(), IsEmpty());
+}
+
+TEST_F(BlocksTest, BlocksThatComeAndGoAreGivenUp) {
+  server.grow_old();
+  server.on_request = [&](const std::string& verb, const std::string& name) {
+    if (verb == "CREATE") {
+      server.blocks[name] = {.name = name, .uid = "x", .node_name = "other", .claim_id = "x"};
+    } else if (verb == "GET") {
+      server.blocks.clear();
+    }
+  };
+  const auto thrown = thrown_by([&] { worker.claim(pool); });
+  EXPECT_EQ(thrown.kind, ErrorKind::kBusy);
+  EXPECT_THAT(thrown.message, HasSubstr("comes and goes"));
+}
+
+// Finding again.
+
+TEST_F(BlocksTest, ALostStoreFindsItsBlocksAgain) {
+  const std::string cidr = with_block();
+  worker.wipe();
+  worker.claim(pool);
+  EXPECT_THAT(worker.states(), ElementsAre(cidr + " owned unexplored"));
+  EXPECT_THAT(asked("CREATE"), SizeIs(1));
+  EXPECT_TRUE(Blocks::is_fresh(worker.rows().front(), worker.moment()));
+}
+
+TEST_F(BlocksTest, FindsAgainWhatIsNotEnoughAndClaimsMore) {
+  edit({{.cidr = "172.20.0.0/24"}, {.cidr = "172.21.0.0/24", .draining = true}});
+  server.put("172.21.0.0/26", "worker", "pods/x");
+  server.blocks.at("172.21.0.0-26").machine_id = "worker-machine";
+  worker.claim(pool);
+  EXPECT_THAT(worker.rows(), SizeIs(2));
+}
+
+TEST_F(BlocksTest, FindsOnlyWhatIsItsOwn) {
+  const auto put = [&](const std::string& cidr, const std::string& claim,
+                       const std::function<void(kube::PodBlock&)>& change) {
+    server.put(cidr, "worker", claim);
+    kube::PodBlock& block = server.blocks.at(block_name(prefix(cidr)));
+    block.node_uid = "worker-uid";
+    block.machine_id = "worker-machine";
+    change(block);
+  };
+  put("172.20.0.0/26", "pods/a", [](kube::PodBlock& block) { block.machine_id = "another"; });
+  put("172.20.0.64/26", "pods2/a", [](auto&) {});
+  put("172.20.0.128/26", "pods/a", [](kube::PodBlock& block) { block.node_name = "worker-2"; });
+  put("172.20.0.192/26", "pods/a", [](auto&) {});
+  worker.find_forgotten(pool);
+  EXPECT_THAT(worker.states(), ElementsAre("172.20.0.192/26 owned unexplored"));
+}
+
+TEST_F(BlocksTest, WithoutMachineIdsTheNodesUidTells) {
+  worker.node.machine_id.clear();
+  for (const auto& [cidr, uid] :
+       {std::pair{"172.20.0.0/26", "worker-uid"}, std::pair{"172.20.0.64/26", "old-uid"}}) {
+    server.put(cidr, "worker", "pods/x");
+    kube::PodBlock& block = server.blocks.at(block_name(prefix(cidr)));
+    block.machine_id.clear();
+    block.node_uid = uid;
+  }
+  worker.find_forgotten(pool);
+  EXPECT_THAT(worker.states(), ElementsAre("172.20.0.0/26 owned unexplored"));
+}
+
+TEST_F(BlocksTest, WhatAnotherStoreOfTheNodeHasIsNotFound) {
+  const std::string cidr = with_block();
+  Blocks::Options options = worker.options();
+  options.store.folder = options.store.folder.parent_path() / "second";
+  const Log log(worker.clock);
+  const Owner owner = worker.owner();
+  Blocks second(options, worker.clock, log);
+  static_cast<void>(store::Store::open(options.store));
+  worker.clock.pass(Milliseconds(1));
+  const Blocks::Claim claim{.network = "pods", .pool = &pool, .owner = &owner, .families = {}};
+  second.find_forgotten(claim);
+  store::Store store = store::Store::open(options.store);
+  EXPECT_THAT(store.begin().blocks(), IsEmpty());
+}
+
+TEST_F(BlocksTest, TwoNetworksOfAStoreShareNoBlock) {
+  worker.claim(pool);
+  worker.claim(pool, {Family::kIpv4}, {}, "other");
+  ASSERT_THAT(worker.rows(), SizeIs(2));
+  EXPECT_FALSE(worker.rows()[0].cidr.overlaps(worker.rows()[1].cidr));
+  worker.wipe();
+  worker.find_forgotten(pool);
+  EXPECT_THAT(worker.rows(), SizeIs(1));
+  worker.find_forgotten(pool, "other");
+  ASSERT_THAT(worker.rows(), SizeIs(2));
+  for (const Block& block : worker.rows()) {
+    EXPECT_THAT(block.claim_id, StartsWith(block.network + "/"));
+  }
+}
+
+TEST_F(BlocksTest, AnEndingBlockThatIsFoundServesNobody) {
+  const std::string cidr = with_block();
+  worker.wipe();
+  server.remove(block_name(prefix(cidr)));
+  worker.claim(pool);
+  EXPECT_THAT(worker.states(), SizeIs(2));
+  EXPECT_THAT(worker.states(), Contains(cidr + " owned ending unexplored"));
+}
+
+// Keeping.
+
+TEST_F(BlocksTest, VerificationAsksWhatIsDueOnly) {
+  const std::string cidr = with_block();
+  worker.clock.pass(pool.reap_grace / 4 - Milliseconds(1'000));
+  worker.verify();
+  EXPECT_THAT(asked("STATUS"), IsEmpty());
+  worker.clock.pass(Milliseconds(1'000));
+  worker.lease(address(cidr.substr(0, cidr.find('/'))));
+  worker.verify();
+  EXPECT_THAT(asked("STATUS"), SizeIs(1));
+  EXPECT_EQ(server.blocks.begin()->second.used, 1);
+  EXPECT_FALSE(Blocks::is_due(worker.rows().front(), worker.moment()));
+}
+
+TEST_F(BlocksTest, VerificationIsAsOfTheQuestion) {
+  with_block();
+  worker.clock.pass(pool.reap_grace / 4);
+  const Milliseconds before = worker.moment().at.since_boot;
+  server.on_request = [&](auto&, auto&) { worker.clock.pass(kMinute); };
+  worker.verify();
+  EXPECT_LT(worker.rows().front().verified.at.since_boot, before + Milliseconds(1'000));
+}
+
+TEST_F(BlocksTest, WhatMayNotBeWrittenIsRead) {
+  with_block();
+  worker.clock.pass(pool.reap_grace / 4);
+  server.fail("STATUS", Cause::kForbidden);
+  worker.verify();
+  EXPECT_FALSE(Blocks::is_due(worker.rows().front(), worker.moment()));
+  EXPECT_EQ(worker.rows().front().failure, "");
+}
+
+TEST_F(BlocksTest, AFailedVerificationWaitsForTheRefresh) {
+  with_block();
+  worker.clock.pass(pool.reap_grace / 4);
+  server.break_down();
+  worker.verify();
+  EXPECT_THAT(worker.rows().front().failure, HasSubstr("failed"));
+  const std::size_t before = server.requests.size();
+  worker.clock.pass(Machine::kRefresh / 2);
+  worker.verify();
+  EXPECT_EQ(server.requests.size(), before);
+  server.work_again();
+  worker.clock.pass(Machine::kRefresh / 2);
+  worker.verify();
+  EXPECT_EQ(worker.rows().front().failure, "");
+}
+
+TEST_F(BlocksTest, WhereNobodyAnswersOneBlockIsAskedFor) {
+  with_block();
+  with_block();
+  worker.clock.pass(pool.reap_grace / 4);
+  server.requests.clear();
+  server.break_down();
+  worker.verify();
+  EXPECT_THAT(server.requests, SizeIs(1));
+  for (const Block& block : worker.rows()) {
+    EXPECT_NE(block.failure, "");
+  }
+}
+
+TEST_F(BlocksTest, AnAbsentEmptyBlockIsForgotten) {
+  const std::string cidr = with_block();
+  server.remove_by_force(block_name(prefix(cidr)));
+  worker.clock.pass(pool.reap_grace / 4);
+  worker.verify();
+  EXPECT_THAT(worker.rows(), IsEmpty());
+}
+
+TEST_F(BlocksTest, AnAbsentBlockWithLeasesIsClaimedAnew) {
+  const std::string cidr = with_block();
+  const Block before = worker.rows().front();
+  worker.lease(before.cidr.first());
+  server.remove_by_force(block_name(before.cidr));
+  worker.clock.pass(pool.reap_grace / 4);
+  worker.verify();
+  EXPECT_THAT(worker.states(), ElementsAre(cidr + " owned"));
+  const Block after = worker.rows().front();
+  EXPECT_NE(after.claim_id, before.claim_id);
+  EXPECT_NE(after.uid, before.uid);
+  EXPECT_EQ(server.blocks.at(block_name(before.cidr)).claim_id, after.claim_id);
+}
+
+TEST_F(BlocksTest, AnothersBlockIsLostAndEndsWithItsLastLease) {
+  const std::string cidr = with_block();
+  const net::Address leased = worker.rows().front().cidr.first();
+  worker.lease(leased);
+  server.remove_by_force(block_name(prefix(cidr)));
+  server.put(cidr, "other");
+  worker.clock.pass(pool.reap_grace / 4);
+  worker.verify();
+  EXPECT_THAT(worker.states(), ElementsAre(cidr + " lost"));
+  EXPECT_THAT(worker.rows().front().failure, HasSubstr("is node other's"));
+  worker.clock.pass(2 * Machine::kRefresh);
+  worker.verify();
+  EXPECT_THAT(worker.states(), ElementsAre(cidr + " lost"));
+  worker.end(leased);
+  worker.clock.pass(2 * Machine::kRefresh);
+  worker.verify();
+  EXPECT_THAT(worker.rows(), IsEmpty());
+  EXPECT_EQ(server.blocks.at(block_name(prefix(cidr))).node_name, "other");
+}
+
+TEST_F(BlocksTest, AnothersEmptyBlockIsForgottenAtOnce) {
+  const std::string cidr = with_block();
+  server.remove_by_force(block_name(prefix(cidr)));
+  server.put(cidr, "other");
+  worker.clock.pass(pool.reap_grace / 4);
+  worker.verify();
+  EXPECT_THAT(worker.rows(), IsEmpty());
+}
+
+TEST_F(BlocksTest, AnotherUidOfTheSameClaimIsTakenOver) {
+  const std::string cidr = with_block();
+  kube::PodBlock object = server.blocks.at(block_name(prefix(cidr)));
+  server.remove_by_force(object.name);
+  static_cast<void>(server.create(object));  // restored from a backup
+  worker.clock.pass(pool.reap_grace / 4);
+  worker.verify();
+  EXPECT_THAT(worker.states(), ElementsAre(cidr + " owned"));
+  EXPECT_EQ(worker.rows().front().uid, server.blocks.begin()->second.uid);
+}
+
+TEST_F(BlocksTest, ADeletedBlockDrainsAndGoesWithItsLastLease) {
+  const std::string cidr = with_block();
+  const net::Address leased = prefix(cidr).first();
+  worker.lease(leased);
+  server.remove(block_name(prefix(cidr)));
+  worker.clock.pass(pool.reap_grace / 4);
+  worker.verify();
+  EXPECT_THAT(worker.states(), ElementsAre(cidr + " owned ending"));
+  worker.end(leased);
+  worker.clock.pass(kMinute);
+  worker.verify();
+  EXPECT_THAT(worker.rows(), IsEmpty());
+  EXPECT_THAT(server.blocks, IsEmpty());
+}
+
+TEST_F(BlocksTest, ADeletedEmptyBlockGoesAtOnce) {
+  const std::string cidr = with_block();
+  server.remove(block_name(prefix(cidr)));
+  worker.clock.pass(pool.reap_grace / 4);
+  worker.verify();
+  EXPECT_THAT(worker.rows(), IsEmpty());
+  EXPECT_THAT(server.blocks, IsEmpty());
+}
+
+TEST_F(BlocksTest, ADeletedBlockThatWasNotLookedThroughStays) {
+  worker.claim(pool);
+  server.remove(server.blocks.begin()->first);
+  worker.clock.pass(pool.reap_grace / 4);
+  worker.verify();
+  EXPECT_THAT(worker.rows(), SizeIs(1));
+  EXPECT_THAT(server.blocks, SizeIs(1));
+}
+
+TEST(FreshnessTest, GoesByWhicheverClockRanFurther) {
+  fakes::FakeClock clock;
+  const auto now = [&] { return store::Moment{.at = clock.now(), .boot_id = "boot-1"}; };
+  const Block block{.cidr = prefix("10.0.0.0/26"), .reap_grace = 4 * kHour, .verified = now()};
+  const auto is = [&](const store::Moment& at) {
+    return std::string(Blocks::is_fresh(block, at) ? "fresh" : "old") +
+           (Blocks::is_due(block, at) ? " due" : "");
+  };
+  EXPECT_EQ(is(now()), "fresh");
+  clock.set_wall(-10 * kHour);
+  EXPECT_EQ(is(now()), "fresh");
+  clock.pass(kHour - Milliseconds(1));
+  EXPECT_EQ(is(now()), "fresh");
+  clock.pass(Milliseconds(1));
+  EXPECT_EQ(is(now()), "fresh due");
+  clock.pass(kHour - Milliseconds(1));
+  EXPECT_EQ(is(now()), "fresh due");
+  clock.pass(Milliseconds(1));
+  EXPECT_EQ(is(now()), "old due");
+
+  clock = fakes::FakeClock();
+  store::Moment moment = block.verified;
+  moment.at.wall += 2 * kHour;  // the machine was suspended by its host
+  EXPECT_EQ(is(moment), "old due");
+  moment = block.verified;
+  moment.boot_id = "boot-2";
+  EXPECT_EQ(is(moment), "old due");
+  EXPECT_FALSE(Blocks::is_fresh({.cidr = block.cidr, .reap_grace = kHour}, block.verified));
+  Block nobody = block;
+  nobody.verified = {};
+  EXPECT_FALSE(Blocks::is_fresh(nobody, {}));
+}
+
+// Giving back.
+
+TEST_F(BlocksTest, TheLastBlockStays) {
+  with_block();
+  worker.clock.pass(10 * kMinute);
+  EXPECT_THAT(worker.give_back(&pool), IsEmpty());
+  with_block();
+  worker.clock.pass(10 * kMinute);
+  EXPECT_THAT(worker.give_back(&pool), SizeIs(1));
+  EXPECT_THAT(worker.rows(), SizeIs(1));
+  EXPECT_THAT(server.blocks, SizeIs(1));
+}
+
+TEST_F(BlocksTest, TheLastOfEachFamilyStays) {
+  edit({{.cidr = "172.20.0.0/24"}, {.cidr = "fd00:10::/64"}});
+  worker.claim(pool, {Family::kIpv4, Family::kIpv6});
+  worker.explore();
+  worker.clock.pass(10 * kMinute);
+  EXPECT_THAT(worker.give_back(&pool), IsEmpty());
+}
+
+TEST_F(BlocksTest, AnEmptyBlockBesideAFullOneStays) {
+  const std::string cidr = with_block();
+  for (unsigned i = 1; i < 62; ++i) {
+    worker.lease(net::Address::from_bits(Family::kIpv4, prefix(cidr).first().bits() + i));
+  }
+  with_block();
+  worker.clock.pass(10 * kMinute);
+  EXPECT_THAT(worker.give_back(&pool), IsEmpty());
+  worker.end(net::Address::from_bits(Family::kIpv4, prefix(cidr).first().bits() + 5));
+  EXPECT_THAT(worker.give_back(&pool), SizeIs(1));
+  EXPECT_THAT(worker.states(), ElementsAre(cidr + " owned"));
+}
+
+TEST_F(BlocksTest, AYoungBlockStays) {
+  with_block();
+  with_block();
+  worker.clock.pass(5 * kMinute - Milliseconds(100));
+  EXPECT_THAT(worker.give_back(&pool), IsEmpty());
+  worker.clock.pass(Milliseconds(100));
+  EXPECT_THAT(worker.give_back(&pool), SizeIs(1));
+}
+
+TEST_F(BlocksTest, ABlockThatCoolsStays) {
+  const std::string first = with_block();
+  const std::string second = with_block();
+  worker.lease(prefix(first).first());
+  worker.lease(prefix(second).first());
+  worker.clock.pass(10 * kMinute);
+  worker.end(prefix(second).first());
+  worker.clock.pass(kMinute);
+  EXPECT_THAT(worker.give_back(&pool, 2 * kMinute), IsEmpty());
+  worker.clock.pass(kMinute);
+  EXPECT_THAT(worker.give_back(&pool, 2 * kMinute), ElementsAre(second));
+}
+
+TEST_F(BlocksTest, WhatWasNotLookedThroughStays) {
+  worker.claim(pool);
+  worker.claim(pool);
+  worker.clock.pass(10 * kMinute);
+  EXPECT_THAT(worker.give_back(&pool), IsEmpty());
+}
+
+TEST_F(BlocksTest, DrainingAndForeignBlocksGoAtOnceAlsoTheLast) {
+  const std::string cidr = with_block();
+  edit({{.cidr = "172.20.0.0/24", .draining = true}});
+  EXPECT_THAT(worker.give_back(&pool), ElementsAre(cidr));
+  EXPECT_THAT(server.blocks, IsEmpty());
+
+  edit({{.cidr = "172.20.0.0/24"}});
+  const std::string again = with_block();
+  edit({{.cidr = "172.21.0.0/24"}});
+  EXPECT_THAT(worker.give_back(&pool), ElementsAre(again));
+
+  edit({{.cidr = "172.20.0.0/24"}});
+  const std::string third = with_block();
+  Pool other = pool;
+  other.name = "other";
+  EXPECT_THAT(worker.give_back(&other), ElementsAre(third));
+
+  const std::string fourth = with_block();
+  EXPECT_THAT(worker.give_back(nullptr), ElementsAre(fourth));
+  EXPECT_THAT(server.blocks, IsEmpty());
+}
+
+TEST_F(BlocksTest, NothingIsGivenBackToAPoolThatIsPaused) {
+  with_block();
+  server.pools["default"].paused = true;
+  EXPECT_THAT(worker.give_back(nullptr), IsEmpty());
+  EXPECT_THAT(worker.rows().front().failure, HasSubstr("is paused"));
+  EXPECT_THAT(asked("POOL"), SizeIs(1));
+  EXPECT_THAT(worker.give_back(nullptr), IsEmpty());
+  EXPECT_THAT(asked("POOL"), SizeIs(1));  // not so soon
+  worker.clock.pass(2 * Machine::kRefresh);
+  edit({{.cidr = "172.20.0.0/24", .draining = true}});
+  pool.paused = true;
+  EXPECT_THAT(worker.give_back(&pool), IsEmpty());
+  worker.clock.pass(2 * Machine::kRefresh);
+  EXPECT_THAT(worker.give_back(nullptr), SizeIs(1));
+}
+
+TEST_F(BlocksTest, WhatFailedToGoGoesLater) {
+  for (const std::string verb : {"DELETE", "LET GO"}) {
+    for (const Fault::Kind kind :
+         {Fault::Kind::kLost, Fault::Kind::kAnswerLost, Fault::Kind::kRefused, Fault::Kind::kLate}) {
+      const std::string cidr = with_block();
+      server.fail(verb, kind);
+      EXPECT_THAT(worker.give_back(nullptr), IsEmpty());
+      EXPECT_THAT(worker.states(), ElementsAre(cidr + " releasing"));
+      worker.verify();
+      EXPECT_THAT(worker.states(), ElementsAre(cidr + " releasing")) << "not so soon";
+      worker.clock.pass(2 * Machine::kRefresh);
+      worker.verify();
+      EXPECT_THAT(worker.rows(), IsEmpty());
+      EXPECT_THAT(server.blocks, IsEmpty());
+      // Another node has it by the time that the request arrives.
+      server.put(cidr, "other");
+      server.deliver();
+      EXPECT_THAT(server.blocks, SizeIs(1));
+      EXPECT_FALSE(server.blocks.begin()->second.is_ending());
+      server.blocks.clear();
+    }
+  }
+}
+
+TEST_F(BlocksTest, NothingIsGivenBackThatIsLeasedFromMeanwhile) {
+  const std::string cidr = with_block();
+  server.on_request = [&](const std::string& verb, const std::string&) {
+    if (verb == "POOL") {
+      worker.lease(prefix(cidr).first());
+    }
+  };
+  EXPECT_THAT(worker.give_back(nullptr), IsEmpty());
+  EXPECT_THAT(worker.states(), ElementsAre(cidr + " owned"));
+}
+
+TEST_F(BlocksTest, ALeavingNodeGivesAllBackThatIsEmpty) {
+  const std::string first = with_block();
+  const std::string second = with_block();
+  worker.lease(prefix(second).first());
+  EXPECT_THAT(worker.leave(), ElementsAre(first));
+  EXPECT_THAT(worker.states(), ElementsAre(second + " owned"));
+  EXPECT_THAT(worker.leave(true), ElementsAre(second));
+  EXPECT_THAT(server.blocks, IsEmpty());
+}
+
+TEST_F(BlocksTest, ALeavingNodeEndsWhatIsInDoubt) {
+  server.fail("CREATE", Fault::Kind::kLate);
+  EXPECT_EQ(thrown_by([&] { worker.claim(pool); }).kind, ErrorKind::kBusy);
+  server.fail("CREATE", Cause::kServer);
+  EXPECT_EQ(thrown_by([&] { static_cast<void>(worker.leave(true)); }).kind, ErrorKind::kBusy);
+  EXPECT_THAT(worker.rows(), SizeIs(1));
+  EXPECT_THAT(worker.leave(true), SizeIs(1));
+  EXPECT_THAT(worker.rows(), IsEmpty());
+  EXPECT_THAT(server.blocks, IsEmpty());
+}
+
+}  // namespace
+}  // namespace podlease::pools
