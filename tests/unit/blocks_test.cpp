@@ -69,27 +69,45 @@ std::vector<std::string> texts(const net::IntervalSet& set) {
 // Names of blocks.
 
 TEST(BlockNameTest, IsTheCidrWithDashes) {
-  for (const auto& [cidr, name] :
-       std::vector<std::pair<std::string, std::string>>{{"172.20.3.64/26", "172.20.3.64-26"},
-                                                        {"0.0.0.0/26", "0.0.0.0-26"},
-                                                        {"fd00:10:3::/122", "fd00-10-3---122"},
-                                                        {"fd00:10:3::40/122", "fd00-10-3--40-122"},
-                                                        {"fd00:0:0:1:1:1:1:40/122",
-                                                         "fd00--1-1-1-1-40-122"},
-                                                        {"2001:db8:1:2:3:4:5:6c0/122",
-                                                         "2001-db8-1-2-3-4-5-6c0-122"}}) {
+  for (const auto& [cidr, name] : std::vector<std::pair<std::string, std::string>>{
+           {"172.20.3.64/26", "172.20.3.64-26"},
+           {"0.0.0.0/26", "0.0.0.0-26"},
+           {"fd00:10:3::/122", "fd00-10-3---122"},
+           {"fd00:10:3::40/122", "fd00-10-3--40-122"},
+           {"fd00:0:0:1:1:1:1:40/122", "fd00--1-1-1-1-40-122"},
+           {"2001:db8:1:2:3:4:5:6c0/122", "2001-db8-1-2-3-4-5-6c0-122"}}) {
     EXPECT_EQ(block_name(prefix(cidr)), name);
     EXPECT_EQ(cidr_of_block(name), prefix(cidr)) << name;
   }
 }
 
 TEST(BlockNameTest, OfNoBlockMeansNothing) {
-  for (const std::string name :
-       {"", "-", "--", "---", "26", "172.20.3.64", "172.20.3.64/26", "172.20.3.64-", "-26",
-        "172.20.3.64-026", "172.20.3.064-26", "172.20.3.64--26", "172.20.3.64-33", "172.20.3-64-26",
-        "172.20.3.64-+26", "fd00::10-122", "FD00-10---122", "fd00-0-0---122", "fd00-10-3---129",
-        "fd00-10-3--0-122", "fd00-10-3----122", "fd00----10---122", "my-block", "172.20.3.64-26 ",
-        " 172.20.3.64-26", "fd00-10-3---122\n"}) {
+  for (const std::string name : {"",
+                                 "-",
+                                 "--",
+                                 "---",
+                                 "26",
+                                 "172.20.3.64",
+                                 "172.20.3.64/26",
+                                 "172.20.3.64-",
+                                 "-26",
+                                 "172.20.3.64-026",
+                                 "172.20.3.064-26",
+                                 "172.20.3.64--26",
+                                 "172.20.3.64-33",
+                                 "172.20.3-64-26",
+                                 "172.20.3.64-+26",
+                                 "fd00::10-122",
+                                 "FD00-10---122",
+                                 "fd00-0-0---122",
+                                 "fd00-10-3---129",
+                                 "fd00-10-3--0-122",
+                                 "fd00-10-3----122",
+                                 "fd00----10---122",
+                                 "my-block",
+                                 "172.20.3.64-26 ",
+                                 " 172.20.3.64-26",
+                                 "fd00-10-3---122\n"}) {
     EXPECT_EQ(cidr_of_block(name), std::nullopt) << name;
   }
   EXPECT_EQ(cidr_of_block(std::string("172.20.3.64-26\0", 15)), std::nullopt);
@@ -151,9 +169,9 @@ TEST(PoolTest, ClaimableAreWholeBlocksOfActiveCidrs) {
                              {.cidr = "fd00:10::/64"}});
   EXPECT_THAT(texts(pool.claimable(Family::kIpv4, {})),
               ElementsAre("172.20.1.64-172.20.1.255", "172.20.4.0-172.20.4.63"));
-  EXPECT_THAT(texts(pool.claimable(
-                  Family::kIpv4, net::IntervalSet({range("172.20.1.255"), range("172.20.4.0/26"),
-                                                   range("172.20.1.70-172.20.1.80")}))),
+  EXPECT_THAT(texts(pool.claimable(Family::kIpv4,
+                                   net::IntervalSet({range("172.20.1.255"), range("172.20.4.0/26"),
+                                                     range("172.20.1.70-172.20.1.80")}))),
               ElementsAre("172.20.1.64-172.20.1.191"));
   EXPECT_EQ(count_blocks(pool.claimable(Family::kIpv4, {}), Family::kIpv4, 26), 4U);
   EXPECT_EQ(count_blocks(pool.claimable(Family::kIpv6, {}), Family::kIpv6, 122),
@@ -322,9 +340,8 @@ TEST_F(BlocksTest, AFullPoolSaysWhoHasIt) {
   server.put("172.21.0.0/26", "d", "x", 0);  // not of this pool
   const auto thrown = thrown_by([&] { worker.claim(pool); });
   EXPECT_EQ(thrown.kind, ErrorKind::kExhausted);
-  EXPECT_THAT(thrown.message,
-              AllOf(HasSubstr("PodPool default has no free ipv4 block"),
-                    HasSubstr("no IP addresses available in range set")));
+  EXPECT_THAT(thrown.message, AllOf(HasSubstr("PodPool default has no free ipv4 block"),
+                                    HasSubstr("no IP addresses available in range set")));
   EXPECT_THAT(thrown.details, AllOf(HasSubstr("4 blocks are used by 3 nodes"),
                                     HasSubstr("172.20.0.64-26 of a with 9 addresses used"),
                                     HasSubstr("podlease pool add default --cidr")));
@@ -350,10 +367,11 @@ TEST_F(BlocksTest, ARefusedClaimLeavesNothing) {
 }
 
 TEST_F(BlocksTest, AClaimInDoubtIsSentAgain) {
-  for (const Fault fault : {Fault{.kind = Fault::Kind::kLost}, Fault{.kind = Fault::Kind::kAnswerLost},
-                            Fault{.kind = Fault::Kind::kLate},
-                            Fault{.kind = Fault::Kind::kAnswerLost, .cause = Cause::kServer},
-                            Fault{.kind = Fault::Kind::kAnswerLost, .cause = Cause::kBadAnswer}}) {
+  for (const Fault fault :
+       {Fault{.kind = Fault::Kind::kLost}, Fault{.kind = Fault::Kind::kAnswerLost},
+        Fault{.kind = Fault::Kind::kLate},
+        Fault{.kind = Fault::Kind::kAnswerLost, .cause = Cause::kServer},
+        Fault{.kind = Fault::Kind::kAnswerLost, .cause = Cause::kBadAnswer}}) {
     server.fail("CREATE", {fault});
     EXPECT_EQ(thrown_by([&] { worker.claim(pool); }).kind, ErrorKind::kBusy);
     ASSERT_THAT(worker.rows(), SizeIs(1));
@@ -376,6 +394,16 @@ TEST_F(BlocksTest, AClaimInDoubtIsSentAgain) {
     static_cast<void>(worker.leave(true));
     EXPECT_THAT(server.blocks, IsEmpty());
   }
+}
+
+TEST_F(BlocksTest, TheNextClaimIsContentWithOneThatWasInDoubt) {
+  server.fail("CREATE", Fault::Kind::kAnswerLost);
+  EXPECT_EQ(thrown_by([&] { worker.claim(pool); }).kind, ErrorKind::kBusy);
+  const std::string first = worker.rows().front().claim_id;
+  worker.claim(pool);
+  ASSERT_THAT(worker.rows(), SizeIs(1));
+  EXPECT_EQ(worker.rows().front().claim_id, first);
+  EXPECT_THAT(server.blocks, SizeIs(1));
 }
 
 TEST_F(BlocksTest, AClaimInDoubtMayTurnOutToBeAnothers) {
@@ -420,6 +448,20 @@ TEST_F(BlocksTest, BlocksThatComeAndGoAreGivenUp) {
   const auto thrown = thrown_by([&] { worker.claim(pool); });
   EXPECT_EQ(thrown.kind, ErrorKind::kBusy);
   EXPECT_THAT(thrown.message, HasSubstr("comes and goes"));
+}
+
+// A name in the list that is of another size hides the block that it lies in.
+TEST_F(BlocksTest, NamesOfOtherSizesAreLeftAlone) {
+  edit({{.cidr = "172.20.0.0/23"}});
+  server.put("172.20.0.32/27", "other");
+  server.put("172.20.0.64/28", "other");
+  server.put("172.20.0.128/26", "other");
+  server.put("172.20.1.0/24", "other");
+  server.put("172.20.0.208/28", "other");
+  EXPECT_EQ(thrown_by([&] { worker.claim(pool); }).kind, ErrorKind::kExhausted);
+  server.blocks.erase("172.20.0.208-28");
+  worker.claim(pool);
+  EXPECT_THAT(worker.states(), ElementsAre("172.20.0.192/26 owned unexplored"));
 }
 
 // Finding again.
@@ -623,6 +665,18 @@ TEST_F(BlocksTest, AnothersEmptyBlockIsForgottenAtOnce) {
   EXPECT_THAT(worker.rows(), IsEmpty());
 }
 
+// A machine copied with its store is another node: the claim that both know is the first one's.
+TEST_F(BlocksTest, ACopyOfTheStoreOnAnotherNodeOwnsNothing) {
+  const std::string cidr = with_block();
+  worker.lease(prefix(cidr).first());
+  worker.node.name = "copy";
+  worker.node.uid = "copy-uid";
+  worker.reboot();
+  server.fail("STATUS", Cause::kForbidden);  // the policy: another node's block
+  worker.verify();
+  EXPECT_THAT(worker.states(), ElementsAre(cidr + " lost"));
+}
+
 TEST_F(BlocksTest, AnotherUidOfTheSameClaimIsTakenOver) {
   const std::string cidr = with_block();
   kube::PodBlock object = server.blocks.at(block_name(prefix(cidr)));
@@ -665,6 +719,30 @@ TEST_F(BlocksTest, ADeletedBlockThatWasNotLookedThroughStays) {
   worker.verify();
   EXPECT_THAT(worker.rows(), SizeIs(1));
   EXPECT_THAT(server.blocks, SizeIs(1));
+}
+
+// An ADD needs no claim.lock: it may lease while the API is asked.
+TEST_F(BlocksTest, ALeaseMadeWhileTheApiIsAskedIsNotLost) {
+  for (const bool gone : {true, false}) {
+    const std::string cidr = with_block();
+    if (gone) {
+      server.remove_by_force(block_name(prefix(cidr)));
+    } else {
+      server.remove(block_name(prefix(cidr)));
+    }
+    worker.clock.pass(pool.reap_grace / 4);
+    server.on_request = [&](const std::string& verb, const std::string&) {
+      if (verb == "STATUS") {
+        worker.lease(prefix(cidr).first());
+      }
+    };
+    worker.verify();
+    server.on_request = nullptr;
+    EXPECT_THAT(worker.states(), ElementsAre(cidr + (gone ? " owned" : " owned ending")));
+    EXPECT_THAT(names(), ElementsAre(block_name(prefix(cidr))));
+    worker.end(prefix(cidr).first());
+    static_cast<void>(worker.leave(true));
+  }
 }
 
 TEST(FreshnessTest, GoesByWhicheverClockRanFurther) {
@@ -801,10 +879,21 @@ TEST_F(BlocksTest, NothingIsGivenBackToAPoolThatIsPaused) {
   EXPECT_THAT(worker.give_back(nullptr), SizeIs(1));
 }
 
+TEST_F(BlocksTest, NothingThatEndsGoesWhileItsPoolIsPaused) {
+  const std::string cidr = with_block();
+  worker.lease(prefix(cidr).first());
+  server.pools["default"].paused = true;
+  server.remove(block_name(prefix(cidr)));
+  worker.end(prefix(cidr).first());
+  worker.clock.pass(pool.reap_grace / 4);
+  worker.verify();
+  EXPECT_THAT(server.blocks, SizeIs(1));
+}
+
 TEST_F(BlocksTest, WhatFailedToGoGoesLater) {
   for (const std::string verb : {"DELETE", "LET GO"}) {
-    for (const Fault::Kind kind :
-         {Fault::Kind::kLost, Fault::Kind::kAnswerLost, Fault::Kind::kRefused, Fault::Kind::kLate}) {
+    for (const Fault::Kind kind : {Fault::Kind::kLost, Fault::Kind::kAnswerLost,
+                                   Fault::Kind::kRefused, Fault::Kind::kLate}) {
       const std::string cidr = with_block();
       server.fail(verb, kind);
       EXPECT_THAT(worker.give_back(nullptr), IsEmpty());
@@ -855,6 +944,20 @@ TEST_F(BlocksTest, ALeavingNodeEndsWhatIsInDoubt) {
   EXPECT_THAT(worker.leave(true), SizeIs(1));
   EXPECT_THAT(worker.rows(), IsEmpty());
   EXPECT_THAT(server.blocks, IsEmpty());
+}
+
+TEST_F(BlocksTest, ALeavingNodeKeepsWhatIsLeasedFromMeanwhile) {
+  const std::string first = with_block();
+  const std::string second = with_block();
+  const std::string last = worker.rows().back().cidr.to_string();
+  server.on_request = [&](const std::string& verb, const std::string&) {
+    if (verb == "DELETE") {
+      worker.lease(prefix(last).first());
+      server.on_request = nullptr;
+    }
+  };
+  EXPECT_THAT(worker.leave(), SizeIs(1));
+  EXPECT_THAT(worker.states(), ElementsAre(last + " owned"));
 }
 
 }  // namespace

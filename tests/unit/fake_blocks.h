@@ -218,9 +218,8 @@ class FakeBlocks final : public pools::BlockApi {
 
   std::vector<kube::BlockBrief> list(bool may_be_old) override {
     FakeServer* const server = server_;
-    return ask("LIST", may_be_old ? "old" : "", [=] {
-      return may_be_old ? server->old_list() : server->list();
-    });
+    return ask("LIST", may_be_old ? "old" : "",
+               [=] { return may_be_old ? server->old_list() : server->list(); });
   }
   std::optional<kube::PodPool> pool(const std::string& name) override {
     FakeServer* const server = server_;
@@ -371,9 +370,8 @@ class Machine final : public pools::NodeReader {
   }
   [[nodiscard]] std::optional<store::Block> row(const std::string& cidr,
                                                 const std::string& network = kNetwork) const {
-    return in_store([&](store::Transaction& transaction) {
-      return transaction.block(network, prefix(cidr));
-    });
+    return in_store(
+        [&](store::Transaction& transaction) { return transaction.block(network, prefix(cidr)); });
   }
   // 172.20.0.0/26 owned
   [[nodiscard]] std::vector<std::string> states() const {
@@ -481,9 +479,10 @@ class Process {
  public:
   explicit Process(Machine& machine, const std::string& ipam = "{}")
       : machine_(&machine),
-        conf_(config::Document::parse(
-                  R"({"cniVersion":"1.0.0","name":"pods","type":"ptp","ipam":)" + merged(ipam) + "}")
-                  .net_conf("")),
+        conf_(
+            config::Document::parse(R"({"cniVersion":"1.0.0","name":"pods","type":"ptp","ipam":)" +
+                                    merged(ipam) + "}")
+                .net_conf("")),
         blocks_(machine.options(), machine.clock, log_),
         objects_({.store = machine.store_options(),
                   .timeout = Milliseconds(2'000),
