@@ -124,6 +124,10 @@ Error full(const Pool& pool, Family family, const std::vector<kube::BlockBrief>&
                    " with " + emptiest->used + " addresses used. " + next);
 }
 
+Error paused(const std::string& pool) {
+  return Error(ErrorKind::kBusy, "PodPool " + pool + " is paused");
+}
+
 Moment never() {
   return {};
 }
@@ -283,7 +287,9 @@ class Blocks::Call {
         const auto* const api_error = dynamic_cast<const ApiError*>(&error);
         const bool stop = api_error == nullptr || is_silent(api_error->cause());
         for (std::size_t k = i; k < (stop ? blocks.size() : i + 1); ++k) {
-          note_failure(blocks[k], error);
+          if (blocks[k].state != State::kLost) {  // that one says whose it is
+            note_failure(blocks[k], error);
+          }
         }
         if (stop) {
           return;
@@ -313,7 +319,7 @@ class Blocks::Call {
       try {
         const bool is_known = network.pool != nullptr && network.pool->name == block.pool;
         if (is_known ? network.pool->paused : is_paused(block.pool)) {
-          throw Error(ErrorKind::kBusy, "PodPool " + block.pool + " is paused");
+          throw paused(block.pool);
         }
         if (release(block, network.cooldown)) {
           given.push_back(block);
@@ -701,11 +707,14 @@ class Blocks::Call {
       return;
     }
     own(block, *there, asked);
-    if (there->is_ending() && !block.unexplored && leases == 0 && !is_paused(block.pool)) {
-      block.uid = there->uid;
-      if (begin_release(block, false)) {
-        finish_release(block);
-      }
+    if (!there->is_ending() || block.unexplored || leases > 0) {
+      return;
+    }
+    block.uid = there->uid;
+    if (is_paused(block.pool)) {
+      note_failure(block, paused(block.pool));
+    } else if (begin_release(block, false)) {
+      finish_release(block);
     }
   }
 

@@ -960,5 +960,491 @@ TEST_F(BlocksTest, ALeavingNodeKeepsWhatIsLeasedFromMeanwhile) {
   EXPECT_THAT(worker.states(), ElementsAre(last + " owned"));
 }
 
+// What a configuration draws from.
+class ClusterPoolSourceTest : public BlocksTest {
+ protected:
+  static std::string text(const Knowledge& knowledge) {
+    const Offer* const offer = knowledge.offer();
+    if (offer == nullptr) {
+      return support::all_of(std::get<Error>(knowledge.answer));
+    }
+    std::string text;
+    for (const PoolRangeSet& set : offer->sets) {
+      text += std::string(text.empty() ? "" : "; ") + std::string(name(set.family)) + ":";
+      for (const PoolRange& one : set.ranges) {
+        for (const std::string& usable : texts(one.usable)) {
+          text += " " + usable;
+        }
+      }
+    }
+    return text;
+  }
+  static ErrorKind kind(const Knowledge& knowledge) {
+    return std::get<Error>(knowledge.answer).kind();
+  }
+  static std::vector<std::string> outcomes(const Knowledge& knowledge) {
+    std::vector<std::string> outcomes;
+    for (const Look& look : knowledge.looks) {
+      outcomes.push_back(look.place + ": " + look.value + ": " + look.outcome);
+    }
+    return outcomes;
+  }
+  Knowledge learn(const std::string& ipam = "{}") { return Process(worker, ipam).learn(); }
+  Knowledge consult(const std::string& ipam = "{}") { return Process(worker, ipam).consult(); }
+  // As an ADD that has looked through the machine.
+  void grow(const std::string& ipam = "{}") {
+    Process process(worker, ipam);
+    static_cast<void>(process.learn());
+    process.source().grow({Family::kIpv4}, worker.moment());
+    worker.explore();
+  }
+};
+
+TEST_F(ClusterPoolSourceTest, OffersWhatMayGrowBeforeThereIsABlock) {
+  const Knowledge first = consult();
+  EXPECT_EQ(first.offer(), nullptr);
+  EXPECT_TRUE(first.stale);
+  const Knowledge knowledge = learn();
+  EXPECT_EQ(text(knowledge), "ipv4:");
+  EXPECT_TRUE(knowledge.offer()->may_grow);
+  EXPECT_FALSE(knowledge.stale);
+  EXPECT_THAT(knowledge.origins, Contains(HasSubstr("PodPool default")));
+}
+
+TEST_F(ClusterPoolSourceTest, GrowsByABlockThatHasToBeLookedThrough) {
+  leave_only("172.20.0.64/26");
+  Process process(worker);
+  static_cast<void>(process.learn());
+  process.source().grow({Family::kIpv4}, worker.moment());
+  const Knowledge knowledge = process.consult();
+  EXPECT_EQ(text(knowledge), "ipv4: 172.20.0.66-172.20.0.126");
+  ASSERT_THAT(knowledge.unexplored, SizeIs(1));
+  EXPECT_EQ(knowledge.unexplored[0].ranges[0].range, range("172.20.0.64/26"));
+  EXPECT_THAT(outcomes(knowledge), ElementsAre("block 172.20.0.64/26: 0 leases: used for ipv4"));
+  Process other(worker);
+  static_cast<void>(other.learn());
+  const auto explored = [&](Process& whose) {
+    return worker.in_store(
+        [&](store::Transaction& transaction) { return whose.source().explored(transaction); });
+  };
+  EXPECT_TRUE(explored(process));
+  EXPECT_FALSE(explored(other));
+  EXPECT_THAT(learn().unexplored, IsEmpty());
+}
+
+TEST_F(ClusterPoolSourceTest, TheAnswerFollowsThePrefix) {
+  edit({{.cidr = "172.20.0.0/24", .reserved = {"172.20.0.70", "172.20.0.255"}}});
+  leave_only("172.20.0.64/26");
+  grow();
+  const auto first = [](const Knowledge& knowledge) {
+    return knowledge.offer()->sets.at(0).ranges.at(0);
+  };
+  const PoolRange subnet = first(learn());
+  EXPECT_THAT(texts(subnet.usable),
+              ElementsAre("172.20.0.66-172.20.0.69", "172.20.0.71-172.20.0.126"));
+  EXPECT_EQ(subnet.gateway, address("172.20.0.65"));
+  EXPECT_EQ(subnet.answer_length, 26);
+  EXPECT_EQ(subnet.subnet, prefix("172.20.0.64/26"));
+  EXPECT_EQ(subnet.source, "PodPool default 172.20.0.64/26");
+  const PoolRange pool_wide = first(learn(R"({"prefix": "pool"})"));
+  EXPECT_THAT(texts(pool_wide.usable),
+              ElementsAre("172.20.0.64-172.20.0.69", "172.20.0.71-172.20.0.127"));
+  EXPECT_EQ(pool_wide.gateway, address("172.20.0.1"));
+  EXPECT_EQ(pool_wide.answer_length, 24);
+  EXPECT_EQ(pool_wide.subnet, prefix("172.20.0.0/24"));
+  const PoolRange inside = first(learn(R"({"prefix": "pool", "gateway": "172.20.0.100"})"));
+  EXPECT_EQ(inside.gateway, address("172.20.0.100"));
+  EXPECT_FALSE(inside.usable.contains(address("172.20.0.100")));
+  const PoolRange host = first(learn(R"({"prefix": "host", "exclude": ["172.20.0.64/27"]})"));
+  EXPECT_THAT(texts(host.usable), ElementsAre("172.20.0.96-172.20.0.127"));
+  EXPECT_EQ(host.gateway, std::nullopt);
+  EXPECT_EQ(host.answer_length, 32);
+}
+
+TEST_F(ClusterPoolSourceTest, TheEndsOfAFlatNetworkAreNobodys) {
+  leave_only("172.20.0.192/26");
+  grow();
+  EXPECT_EQ(text(learn(R"({"prefix": "pool"})")), "ipv4: 172.20.0.192-172.20.0.254");
+  server.blocks.clear();
+  worker.wipe();
+  leave_only("172.20.0.0/26");
+  grow();
+  EXPECT_EQ(text(learn(R"({"prefix": "pool"})")), "ipv4: 172.20.0.2-172.20.0.63");
+}
+
+TEST_F(ClusterPoolSourceTest, TheFullestBlockComesFirst) {
+  grow();
+  grow();
+  grow();
+  const std::vector<Block> rows = worker.rows();
+  worker.lease(rows[1].cidr.first());
+  worker.lease(rows[1].cidr.last());
+  worker.lease(rows[2].cidr.first());
+  const Knowledge knowledge = learn();
+  std::vector<net::Prefix> order;
+  for (const PoolRange& one : knowledge.offer()->sets[0].ranges) {
+    order.push_back(one.subnet);
+  }
+  EXPECT_THAT(order, ElementsAre(rows[1].cidr, rows[2].cidr, rows[0].cidr));
+}
+
+TEST_F(ClusterPoolSourceTest, FamiliesAreThoseOfThePoolOrThoseAskedFor) {
+  edit({{.cidr = "fd00:10::/64"}, {.cidr = "172.20.0.0/24"}});
+  EXPECT_EQ(text(learn()), "ipv4:; ipv6:");
+  EXPECT_EQ(text(learn(R"({"families": ["ipv6"]})")), "ipv6:");
+  edit({{.cidr = "172.20.0.0/24"}});
+  worker.clock.pass(2 * Machine::kRefresh);
+  const Knowledge knowledge = learn(R"({"families": ["ipv4", "ipv6"]})");
+  EXPECT_EQ(kind(knowledge), ErrorKind::kConfig);
+  EXPECT_THAT(text(knowledge), HasSubstr("PodPool default has no CIDR of ipv6"));
+}
+
+TEST_F(ClusterPoolSourceTest, APoolThatIsNotForThisNodeIsRefused) {
+  server.pools["default"].node_selector.match_labels = {{"zone", "a"}};
+  const Knowledge knowledge = learn();
+  EXPECT_EQ(kind(knowledge), ErrorKind::kConfig);
+  EXPECT_THAT(text(knowledge), AllOf(HasSubstr("PodPool default is not for Node worker"),
+                                     HasSubstr("nodeSelector")));
+  worker.node.labels["zone"] = "a";
+  worker.clock.pass(2 * Machine::kRefresh);
+  EXPECT_EQ(text(learn()), "ipv4:");
+}
+
+TEST_F(ClusterPoolSourceTest, APoolMeetsNeitherPodCidrNorNode) {
+  worker.node.pod_cidrs = {"10.0.0.0/8", "172.20.0.128/25"};
+  EXPECT_EQ(kind(learn()), ErrorKind::kConfig);
+  EXPECT_THAT(text(learn()), HasSubstr("172.20.0.0/24 meets the podCIDR 172.20.0.128/25"));
+  worker.node.pod_cidrs.clear();
+  worker.node.internal_ips = {"172.20.0.7"};
+  worker.clock.pass(2 * Machine::kRefresh);
+  EXPECT_THAT(text(learn()), HasSubstr("contains 172.20.0.7, the address of Node worker"));
+  EXPECT_EQ(text(learn(R"({"prefix": "pool"})")), "ipv4:");
+}
+
+TEST_F(ClusterPoolSourceTest, AMissingPoolIsSaid) {
+  server.pools.clear();
+  const Knowledge knowledge = learn();
+  EXPECT_EQ(kind(knowledge), ErrorKind::kConfig);
+  EXPECT_THAT(text(knowledge), HasSubstr("PodPool default does not exist"));
+  server.pools["default"] = pool_object({{.cidr = "172.20.0.1/24"}});
+  worker.clock.pass(2 * Machine::kRefresh);
+  EXPECT_THAT(text(learn()), HasSubstr("is no CIDR"));
+}
+
+TEST_F(ClusterPoolSourceTest, APausedPoolServesFromWhatThereIs) {
+  server.pools["default"].paused = true;
+  const Knowledge none = learn();
+  EXPECT_EQ(kind(none), ErrorKind::kBusy);
+  EXPECT_THAT(text(none), HasSubstr("is paused, and this node has no block of it"));
+  server.pools["default"].paused = false;
+  worker.clock.pass(2 * Machine::kRefresh);
+  leave_only("172.20.0.64/26");
+  grow();
+  server.pools["default"].paused = true;
+  worker.clock.pass(2 * Machine::kRefresh);
+  const Knowledge some = learn();
+  EXPECT_EQ(text(some), "ipv4: 172.20.0.66-172.20.0.126");
+  EXPECT_FALSE(some.offer()->may_grow);
+}
+
+TEST_F(ClusterPoolSourceTest, SaysWhyABlockIsNotUsed) {
+  edit({{.cidr = "172.20.0.0/24"},
+        {.cidr = "172.21.0.0/24"},
+        {.cidr = "172.22.0.0/26"},
+        {.cidr = "172.23.0.0/26"}});
+  static_cast<void>(learn());
+  const auto put = [&](const std::string& cidr, const std::function<void(Block&)>& how) {
+    worker.in_store([&](store::Transaction& transaction) {
+      Block block{.network = "pods",
+                  .cidr = prefix(cidr),
+                  .pool = "default",
+                  .state = State::kOwned,
+                  .claim_id = "pods/x",
+                  .uid = "x",
+                  .reap_grace = pool.reap_grace,
+                  .claimed = worker.moment(),
+                  .verified = worker.moment(),
+                  .attempted = worker.moment()};
+      how(block);
+      transaction.set_block(block);
+    });
+  };
+  put("172.20.0.0/26", [](Block& block) { block.state = State::kClaiming; });
+  put("172.20.0.64/26", [](Block& block) {
+    block.state = State::kLost;
+    block.failure = "it is another's";
+  });
+  put("172.20.0.128/26", [](Block& block) { block.state = State::kReleasing; });
+  put("172.20.0.192/26", [](Block& block) { block.ending = true; });
+  put("172.21.0.0/26", [](Block& block) { block.pool = "old"; });
+  put("172.21.0.64/26", [](Block& block) { block.verified = {}; });
+  put("172.22.0.0/26", [](auto&) {});
+  put("172.24.0.0/26", [](auto&) {});
+  put("172.23.0.0/26", [](auto&) {});
+  server.pools["default"].cidrs[2].draining = true;
+  worker.clock.pass(2 * Machine::kRefresh);
+  Process process(worker);
+  static_cast<void>(process.consult());
+  server.break_down();
+  process.source().refresh(false);
+  const Knowledge knowledge = process.consult();
+  EXPECT_THAT(
+      outcomes(knowledge),
+      ElementsAre(StartsWith("block 172.20.0.0/26: 0 leases: not used: claiming"),
+                  StartsWith("block 172.20.0.64/26: 0 leases: not used: lost, it is another's"),
+                  StartsWith("block 172.20.0.128/26: 0 leases: not used: releasing"),
+                  "block 172.20.0.192/26: 0 leases: drains: its PodBlock was deleted",
+                  "block 172.21.0.0/26: 0 leases: drains: it is of PodPool old",
+                  StartsWith("block 172.21.0.64/26: 0 leases: not used: not verified lately, "),
+                  "block 172.22.0.0/26: 0 leases: drains: its CIDR is Draining",
+                  "block 172.23.0.0/26: 0 leases: used for ipv4",
+                  "block 172.24.0.0/26: 0 leases: drains: its CIDR is not in the pool any more"));
+  EXPECT_EQ(text(knowledge), "ipv4: 172.23.0.2-172.23.0.62");
+}
+
+TEST_F(ClusterPoolSourceTest, NothingIsLeasedFromWhatWasNotVerified) {
+  leave_only("172.20.0.64/26");
+  grow();
+  for (const bool reboot : {true, false}) {
+    server.break_down();
+    worker.cut_off = true;
+    if (reboot) {
+      worker.reboot();
+    } else {
+      worker.clock.pass(pool.reap_grace / 2);
+    }
+    const Knowledge before = consult();
+    EXPECT_TRUE(before.stale);
+    const Knowledge knowledge = learn();
+    EXPECT_EQ(kind(knowledge), ErrorKind::kBusy);
+    EXPECT_THAT(text(knowledge), AllOf(HasSubstr("block 172.20.0.64/26 was not verified lately"),
+                                       HasSubstr("failed"), HasSubstr("keep their addresses")));
+    server.work_again();
+    worker.cut_off = false;
+    worker.clock.pass(2 * Machine::kRefresh);
+    EXPECT_EQ(text(learn()), "ipv4: 172.20.0.66-172.20.0.126");
+  }
+}
+
+TEST_F(ClusterPoolSourceTest, ABlockThatIsDueIsAskedForAndServesMeanwhile) {
+  leave_only("172.20.0.64/26");
+  grow();
+  worker.clock.pass(pool.reap_grace / 4);
+  const Knowledge due = consult();
+  EXPECT_TRUE(due.stale);
+  EXPECT_NE(due.offer(), nullptr);
+  static_cast<void>(learn());
+  EXPECT_THAT(asked("STATUS"), SizeIs(1));
+  EXPECT_FALSE(consult().stale);
+}
+
+// Whoever waits for the grace goes by the pool as it is today.
+TEST_F(ClusterPoolSourceTest, AShorterReapGraceHoldsForBlocksThatThereAre) {
+  leave_only("172.20.0.64/26");
+  grow();
+  server.pools["default"].reap_grace = "20m";
+  worker.clock.pass(2 * Machine::kRefresh);
+  static_cast<void>(learn());
+  EXPECT_THAT(asked("STATUS"), IsEmpty());
+  worker.clock.pass(10 * kMinute);
+  server.break_down();
+  const Knowledge knowledge = learn();
+  EXPECT_EQ(knowledge.offer(), nullptr);
+  EXPECT_THAT(text(knowledge), HasSubstr("not verified lately"));
+  server.work_again();
+  worker.clock.pass(2 * Machine::kRefresh);
+  EXPECT_NE(learn().offer(), nullptr);
+  EXPECT_EQ(worker.rows().front().reap_grace, 20 * kMinute);
+}
+
+TEST_F(ClusterPoolSourceTest, WhatOnlyWaitsForItsLastLeaseIsNotAskedForEachTime) {
+  leave_only("172.20.0.64/26");
+  grow();
+  worker.lease(address("172.20.0.70"));
+  for (const bool lost : {false, true}) {
+    if (lost) {
+      server.remove_by_force("172.20.0.64-26");
+      server.put("172.20.0.64/26", "other");
+    } else {
+      server.remove("172.20.0.64-26");
+    }
+    worker.clock.pass(pool.reap_grace / 4);
+    static_cast<void>(learn());
+    EXPECT_THAT(worker.states(), ElementsAre(HasSubstr(lost ? "lost" : "ending")));
+    worker.clock.pass(2 * Machine::kRefresh);
+    static_cast<void>(learn());  // for the Node and the pool
+    EXPECT_FALSE(consult().stale);
+  }
+  worker.end(address("172.20.0.70"));
+  EXPECT_TRUE(consult().stale);
+  static_cast<void>(learn());
+  EXPECT_THAT(worker.rows(), IsEmpty());
+}
+
+// What is not in the answer is not looked through, so it is not said to have been.
+TEST_F(ClusterPoolSourceTest, ExploredIsWhatWasToldToBe) {
+  edit({{.cidr = "172.20.0.0/24"}, {.cidr = "fd00:10::/64"}});
+  const auto check = [&](Process& process, const Knowledge& knowledge) {
+    std::vector<std::string> told;
+    for (const PoolRangeSet& set : knowledge.unexplored) {
+      for (const PoolRange& one : set.ranges) {
+        told.push_back(one.range.to_string());
+      }
+    }
+    std::vector<std::string> before;
+    for (const Block& block : worker.rows()) {
+      if (block.unexplored) {
+        before.push_back(block.cidr.range().to_string());
+      }
+    }
+    worker.in_store([&](store::Transaction& transaction) {
+      static_cast<void>(process.source().explored(transaction));
+    });
+    for (const Block& block : worker.rows()) {
+      if (block.unexplored) {
+        before.erase(std::find(before.begin(), before.end(), block.cidr.range().to_string()));
+      }
+    }
+    EXPECT_EQ(before, told);
+  };
+  const auto with_both = [&] { worker.claim(pool, {Family::kIpv4, Family::kIpv6}); };
+  static_cast<void>(learn());
+  with_both();
+  worker.change(worker.rows()[0].cidr.to_string(), [](Block& block) { block.verified = {}; });
+  server.break_down();
+  Process error(worker);
+  const Knowledge unverified = error.consult();
+  EXPECT_EQ(unverified.offer(), nullptr);
+  check(error, unverified);
+
+  server.work_again();
+  with_both();
+  Process narrow(worker, R"({"families": ["ipv4"]})");
+  check(narrow, narrow.learn());
+}
+
+TEST_F(ClusterPoolSourceTest, TidyGivesBackWhatTheAnswerShowed) {
+  grow();
+  grow();
+  Process young(worker);
+  static_cast<void>(young.learn());
+  young.source().tidy();
+  EXPECT_THAT(worker.rows(), SizeIs(2));
+  worker.clock.pass(10 * kMinute);
+  Process process(worker);
+  process.source().tidy();  // nothing was shown
+  EXPECT_THAT(worker.rows(), SizeIs(2));
+  static_cast<void>(process.learn());
+  process.source().tidy();
+  EXPECT_THAT(worker.rows(), SizeIs(1));
+  EXPECT_THAT(server.blocks, SizeIs(1));
+}
+
+TEST_F(ClusterPoolSourceTest, AStoreOfTwoNetworksOffersEachItsOwn) {
+  worker.claim(pool);
+  worker.claim(pool, {Family::kIpv4}, {}, "other");
+  const Knowledge knowledge = learn();
+  ASSERT_THAT(knowledge.looks, SizeIs(1));
+  EXPECT_EQ(knowledge.offer()->sets[0].ranges[0].subnet,
+            worker.row(knowledge.offer()->sets[0].ranges[0].subnet.to_string())->cidr);
+}
+
+// Turns.
+
+class TurnTest : public ::testing::Test {
+ protected:
+  [[nodiscard]] std::optional<Outcome> take(const std::string& work,
+                                            std::optional<Error> failure = {},
+                                            Milliseconds asked = Milliseconds(0),
+                                            Milliseconds patience = Milliseconds(2'000)) {
+    store::Moment then = moment();
+    then.at.since_boot += asked;
+    return take_turn({.lock = folder.path() / "lock",
+                      .work = work,
+                      .patience = patience,
+                      .asked = then,
+                      .now = [this] { return moment(); }},
+                     [&] {
+                       ++done;
+                       return failure;
+                     });
+  }
+  [[nodiscard]] store::Moment moment() const { return {.at = clock.now(), .boot_id = boot}; }
+
+  fakes::TempFolder folder;
+  fakes::FakeClock clock;
+  std::string boot = "boot-1";
+  int done = 0;
+};
+
+TEST_F(TurnTest, WhatAnotherDidSinceIsAsGood) {
+  EXPECT_FALSE(take("a")->by_other);
+  EXPECT_TRUE(take("a", {}, Milliseconds(-5))->by_other);
+  EXPECT_EQ(done, 1);
+  clock.pass(Milliseconds(1));
+  EXPECT_FALSE(take("a")->by_other);
+  EXPECT_EQ(done, 2);
+  EXPECT_FALSE(take("b", {}, Milliseconds(-5))->by_other);
+  EXPECT_FALSE(take("a", {}, Milliseconds(-5))->by_other);  // b's word is there now
+  boot = "boot-2";
+  EXPECT_FALSE(take("a", {}, Milliseconds(-5))->by_other);
+}
+
+TEST_F(TurnTest, AFailureIsHandedOn) {
+  const Error error(ErrorKind::kExhausted, "two\nlines", "and\ndetails");
+  EXPECT_STREQ(take("a", error)->failure->what(), "two\nlines");
+  const std::optional<Outcome> handed = take("a", {}, Milliseconds(-5));
+  ASSERT_TRUE(handed && handed->failure);
+  EXPECT_TRUE(handed->by_other);
+  EXPECT_EQ(handed->failure->kind(), ErrorKind::kExhausted);
+  EXPECT_STREQ(handed->failure->what(), "two lines");
+  EXPECT_EQ(handed->failure->details(), "and details");
+  EXPECT_EQ(done, 1);
+}
+
+TEST_F(TurnTest, AWordThatIsDamagedCountsAsNone) {
+  for (const std::string word :
+       {"", "a", "a\nboot-1\n99999999999\n\n", "a\nboot-1\nx\n\n\n", "a\nboot-1\n\n\n\n",
+        "a\nboot-1\n99999999999 \n\n\n", "a\nboot-1\n999999999999999999999999\n\n\n",
+        "a\nboot-1\n99999999999\n\n\n\n\n"}) {
+    fakes::put(folder.path() / "lock", word);
+    EXPECT_FALSE(take("a")->by_other) << word;
+  }
+  fakes::put(folder.path() / "lock", "a\nboot-1\n99999999999\n4711\nwhat\ndetails");
+  EXPECT_EQ(take("a")->failure->kind(), ErrorKind::kOther);
+}
+
+TEST_F(TurnTest, PatienceEnds) {
+  std::optional<Outcome> inner = Outcome{};
+  const std::optional<Outcome> outer =
+      take_turn({.lock = folder.path() / "lock",
+                 .work = "a",
+                 .patience = Milliseconds(2'000),
+                 .asked = moment(),
+                 .now = [this] { return moment(); }},
+                [&]() -> std::optional<Error> {
+                  inner = take("a", {}, Milliseconds(0), Milliseconds(20));
+                  return std::nullopt;
+                });
+  EXPECT_EQ(inner, std::nullopt);
+  EXPECT_FALSE(outer->by_other);
+  EXPECT_EQ(done, 0);
+}
+
+TEST_F(TurnTest, AClaimOfAnotherProcessIsAsGood) {
+  fakes::FakeServer server;
+  Machine worker(server, "worker");
+  const Pool pool = pool_of({{.cidr = "172.20.0.0/24"}});
+  const store::Moment asked = worker.moment();
+  worker.claim(pool);
+  const Owner owner = worker.owner();
+  worker.blocks().claim(
+      {.network = "pods", .pool = &pool, .owner = &owner, .families = {Family::kIpv4}}, asked);
+  EXPECT_THAT(worker.rows(), SizeIs(1));
+  worker.blocks().claim(
+      {.network = "other", .pool = &pool, .owner = &owner, .families = {Family::kIpv4}}, asked);
+  EXPECT_THAT(worker.rows(), SizeIs(2));
+}
+
 }  // namespace
 }  // namespace podlease::pools

@@ -479,10 +479,9 @@ class Process {
  public:
   explicit Process(Machine& machine, const std::string& ipam = "{}")
       : machine_(&machine),
-        conf_(
-            config::Document::parse(R"({"cniVersion":"1.0.0","name":"pods","type":"ptp","ipam":)" +
-                                    merged(ipam) + "}")
-                .net_conf("")),
+        conf_(config::Document::parse(R"({"cniVersion":"1.0.0","name":"pods","ipam":)" +
+                                      merged(ipam) + "}")
+                  .net_conf("")),
         blocks_(machine.options(), machine.clock, log_),
         objects_({.store = machine.store_options(),
                   .timeout = Milliseconds(2'000),
