@@ -433,6 +433,9 @@ class Machine final : public pools::NodeReader {
                   return std::make_unique<FakeBlocks>(*server_, [this] {
                     clock.pass(Milliseconds(1));
                     step();
+                    if (cut_off) {
+                      throw ApiError(ApiError::Cause::kUnreachable, "cut off");
+                    }
                   });
                 },
             .boot_id =
@@ -457,7 +460,7 @@ class Machine final : public pools::NodeReader {
   kube::Node node;
   FakeClock clock;
   std::string boot = "boot-1";
-  bool cut_off = false;  // for what is read of the Node and its pool
+  bool cut_off = false;  // from the API
 
  private:
   void step() const {
@@ -495,9 +498,11 @@ class Process {
   }
 
   pools::Knowledge consult() {
-    return machine_->in_store([&](store::Transaction& transaction) {
-      return source_.consult(transaction, machine_->moment());
-    });
+    return machine_->in_store(
+        [&](store::Transaction& transaction) { return consult(transaction); });
+  }
+  pools::Knowledge consult(store::Transaction& transaction) {
+    return source_.consult(transaction, machine_->moment());
   }
   // As an ADD does: asks where that is called for.
   pools::Knowledge learn() {
