@@ -124,6 +124,10 @@ Error full(const Pool& pool, Family family, const std::vector<kube::BlockBrief>&
                    " with " + emptiest->used + " addresses used. " + next);
 }
 
+Error paused(const std::string& pool) {
+  return Error(ErrorKind::kBusy, "PodPool " + pool + " is paused");
+}
+
 Moment never() {
   return {};
 }
@@ -218,14 +222,18 @@ class Blocks::Call {
 
   // Claims.
 
-  // Goes on with claims whose fate is not known. Throws if the API cannot tell.
-  void resume(const Owner& owner) {
+  // Goes on with claims whose fate is not known. Returns those that are ours. Throws if the API
+  // cannot tell.
+  std::vector<Block> resume(const Owner& owner) {
+    std::vector<Block> ours;
     for (const Block& block : all_blocks()) {
       if (block.state != State::kClaiming) {
         continue;
       }
       try {
-        static_cast<void>(send(block, owner, true));
+        if (send(block, owner, true)) {
+          ours.push_back(block);
+        }
       } catch (const ApiError& error) {
         if (!kube::is_certainly_refused(error.cause())) {
           throw;
@@ -233,6 +241,7 @@ class Blocks::Call {
         log(LogLevel::kWarning, error.what());
       }
     }
+    return ours;
   }
 
   void claim(const Claim& wanted, Family family) {
@@ -247,7 +256,7 @@ class Blocks::Call {
         return;
       }
       net::IntervalSet free = pool.claimable(family, wanted.exclude);
-      free.erase(taken(briefs));
+      free.erase(taken(briefs, family, pool.block_length(family)));
       for (int conflicts = 0; conflicts < kMostConflicts && !free.empty(); ++conflicts) {
         const Block block = chosen(network, pool, free, family);
         set(block);
@@ -278,7 +287,9 @@ class Blocks::Call {
         const auto* const api_error = dynamic_cast<const ApiError*>(&error);
         const bool stop = api_error == nullptr || is_silent(api_error->cause());
         for (std::size_t k = i; k < (stop ? blocks.size() : i + 1); ++k) {
-          note_failure(blocks[k], error);
+          if (blocks[k].state != State::kLost) {  // that one says whose it is
+            note_failure(blocks[k], error);
+          }
         }
         if (stop) {
           return;
@@ -308,7 +319,7 @@ class Blocks::Call {
       try {
         const bool is_known = network.pool != nullptr && network.pool->name == block.pool;
         if (is_known ? network.pool->paused : is_paused(block.pool)) {
-          throw Error(ErrorKind::kBusy, "PodPool " + block.pool + " is paused");
+          throw paused(block.pool);
         }
         if (release(block, network.cooldown)) {
           given.push_back(block);
@@ -321,12 +332,11 @@ class Blocks::Call {
   }
 
   std::vector<Block> leave(const Owner& owner, bool even_in_use) {
-    resume(owner);
+    static_cast<void>(resume(owner));
     std::vector<Block> given;
     for (const Block& block : all_blocks()) {
-      const bool is_empty = leased_in(block) == 0 && !block.unexplored;
-      if (block.state != State::kClaiming && (even_in_use || is_empty)) {
-        set_state(block, State::kReleasing);
+      if (block.state != State::kClaiming && (even_in_use || !block.unexplored) &&
+          begin_release(block, even_in_use)) {
         finish_release(block);
         given.push_back(block);
       }
@@ -379,9 +389,28 @@ class Blocks::Call {
     in_store([&](Transaction& transaction) { transaction.forget_block(block); });
   }
 
-  void set_state(Block block, State state) const {
-    block.state = state;
-    set(block);
+  // An ADD may have leased from it since it was last looked at.
+  [[nodiscard]] bool forget_if_empty(const Block& block) const {
+    return in_store([&](Transaction& transaction) {
+      const bool is_empty = leased_in(transaction, block) == 0;
+      if (is_empty) {
+        transaction.forget_block(block);
+      }
+      return is_empty;
+    });
+  }
+
+  // Likewise. Nothing is leased from it once it is said to be going.
+  [[nodiscard]] bool begin_release(const Block& block, bool even_in_use) const {
+    return in_store([&](Transaction& transaction) {
+      std::optional<Block> there = transaction.block(block.network, block.cidr);
+      if (!there || (leased_in(transaction, block) > 0 && !even_in_use)) {
+        return false;
+      }
+      there->state = State::kReleasing;
+      transaction.set_block(*there);
+      return true;
+    });
   }
 
   [[nodiscard]] static std::uint64_t leased_in(Transaction& transaction, const Block& block) {
@@ -433,16 +462,24 @@ class Blocks::Call {
     return claim_prefix(network) + hex(blocks_->options_.random_below(~Uint128{0}));
   }
 
-  [[nodiscard]] net::IntervalSet taken(const std::vector<kube::BlockBrief>& briefs) const {
+  // In whole blocks of that length, also where there are smaller ones.
+  [[nodiscard]] net::IntervalSet taken(const std::vector<kube::BlockBrief>& briefs, Family family,
+                                       int block_length) const {
     std::vector<net::Range> ranges;
     ranges.reserve(briefs.size());
+    const auto add = [&](const Prefix& cidr) {
+      if (cidr.family() == family) {
+        const int length = std::min(cidr.length(), block_length);
+        ranges.push_back(Prefix::make(cidr.address(), length)->range());
+      }
+    };
     for (const kube::BlockBrief& brief : briefs) {
       if (const std::optional<Prefix> cidr = cidr_of_block(brief.name)) {
-        ranges.push_back(cidr->range());
+        add(*cidr);
       }
     }
     for (const Block& block : all_blocks()) {
-      ranges.push_back(block.cidr.range());
+      add(block.cidr);
     }
     return net::IntervalSet(std::move(ranges));
   }
@@ -488,9 +525,14 @@ class Blocks::Call {
                 "try again; podlease blocks shows who has what");
   }
 
+  // A copy of this machine, with its store, knows the claim too, but is another node.
+  [[nodiscard]] static bool is_ours(const PodBlock& there, const Block& block, const Owner& owner) {
+    return there.claim_id == block.claim_id && there.node_name == owner.node_name;
+  }
+
   // Takes note of whose the block is. Returns whether it is ours.
   bool settle(Block block, const PodBlock& there, const Owner& owner, const Moment& asked) const {
-    if (there.claim_id != block.claim_id) {
+    if (!is_ours(there, block, owner)) {
       if (!is_forgotten(there, block.network, owner)) {
         lose(block, there);
         return false;
@@ -642,9 +684,7 @@ class Blocks::Call {
         finish_release(block);
         return;
       case State::kLost:
-        if (leased_in(block) == 0) {
-          forget(block);
-        }
+        static_cast<void>(forget_if_empty(block));
         return;
     }
   }
@@ -670,24 +710,27 @@ class Blocks::Call {
       there = api().get(report.name);
     }
     if (!there) {
-      if (leases == 0) {
-        forget(block);
+      if (forget_if_empty(block)) {
         return;
       }
-      log(LogLevel::kError, "PodBlock " + report.name + " is gone, and " + std::to_string(leases) +
-                                " addresses of it are leased here: claimed anew");
+      log(LogLevel::kError, "PodBlock " + report.name +
+                                " is gone, and addresses of it are leased here: claimed anew");
       block.state = State::kClaiming;
       block.claim_id = new_claim_id(block.network);
       block.uid.clear();
       set(block);
       static_cast<void>(send(block, owner, true));
-    } else if (there->claim_id == block.claim_id && there->is_ending() && leases == 0 &&
-               !block.unexplored) {
-      block.uid = there->uid;
-      set_state(block, State::kReleasing);
+      return;
+    }
+    if (!settle(block, *there, owner, asked) || !there->is_ending() || block.unexplored ||
+        there->claim_id != block.claim_id || leases > 0) {
+      return;
+    }
+    block.uid = there->uid;
+    if (is_paused(block.pool)) {
+      note_failure(block, paused(block.pool));
+    } else if (begin_release(block, false)) {
       finish_release(block);
-    } else {
-      settle(block, *there, owner, asked);
     }
   }
 
@@ -775,9 +818,14 @@ void Blocks::claim(const Claim& claim, const Moment& asked) {
   }
   const std::optional<Outcome> outcome = in_turn(work, asked, [&] {
     Call call(*this);
-    call.resume(*claim.owner);
+    const std::vector<Block> resumed = call.resume(*claim.owner);
     for (const Family family : claim.families) {
-      call.claim(claim, family);
+      if (std::none_of(resumed.begin(), resumed.end(), [&](const Block& block) {
+            return block.network == claim.network && block.pool == claim.pool->name &&
+                   block.cidr.family() == family && claim.pool->is_active(block.cidr);
+          })) {
+        call.claim(claim, family);
+      }
     }
   });
   if (!outcome) {

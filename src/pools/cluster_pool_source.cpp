@@ -187,17 +187,13 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
   if (view.node.object) {
     owner_ = owner_of(*view.node.object);
   }
-  const std::vector<Block> blocks = transaction.blocks(conf_->essentials.name);
+  const std::vector<Block> blocks = blocks_as_of(view, transaction);
+  blocks_due_ = any_is_due(blocks, transaction, now);
   for (const Block& block : blocks) {
     if (block.state == State::kLost) {
       if (const auto network = transaction.find_network(block.network)) {
         knowledge.warnings.push_back(affected(block, transaction.leases(network)));
       }
-    }
-    const bool due = block.state != State::kOwned || block.ending || Blocks::is_due(block, now);
-    blocks_due_ = blocks_due_ || (due && Blocks::may_ask(block, now, objects_->options().refresh));
-    if (block.unexplored) {
-      unexplored_.push_back(block);
     }
   }
   if (!view.pool.object) {
@@ -223,12 +219,51 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
     return knowledge;
   }
   warn_of_reaper(*view.pool.object, now, knowledge.warnings);
+  // Also those of families that are not asked for: what is said to be explored has to be.
+  for (const Block& block : blocks) {
+    if (block.unexplored) {
+      unexplored_.push_back(block);
+      knowledge.unexplored.push_back(
+          {.family = block.cidr.family(),
+           .ranges = {range_of(block, pool_->cidr_of(block.cidr), *conf_)}});
+    }
+  }
   const std::vector<Block> spare =
       Blocks::spare(transaction, blocks, {.pool = &*pool_, .cooldown = conf_->cooldown}, now);
   untidy_ = std::any_of(spare.begin(), spare.end(), [&](const Block& block) {
     return Blocks::may_ask(block, now, objects_->options().refresh);
   });
   return offer_of(transaction, now, view, blocks, std::move(knowledge));
+}
+
+std::vector<Block> ClusterPoolSource::blocks_as_of(const NodeObjects::View& view,
+                                                   store::Transaction& transaction) const {
+  std::vector<Block> blocks = transaction.blocks(conf_->essentials.name);
+  if (view.pool.object) {
+    for (Block& block : blocks) {
+      if (block.pool == view.pool.object->name) {
+        block.reap_grace = reap_grace_of(*view.pool.object).value_or(block.reap_grace);
+      }
+    }
+  }
+  return blocks;
+}
+
+bool ClusterPoolSource::any_is_due(const std::vector<Block>& blocks,
+                                   store::Transaction& transaction,
+                                   const store::Moment& now) const {
+  const std::optional<store::Network> network = transaction.find_network(conf_->essentials.name);
+  return std::any_of(blocks.begin(), blocks.end(), [&](const Block& block) {
+    // One that is lost or ends waits for its last lease.
+    const bool waits =
+        block.state == State::kLost || (block.state == State::kOwned && block.ending);
+    const bool is_over =
+        waits && (!network || transaction.leased_in(*network, block.cidr.range()) == 0);
+    const bool is_begun = block.state == State::kClaiming || block.state == State::kReleasing;
+    const bool is_old = block.state == State::kOwned && Blocks::is_due(block, now);
+    return (is_over || is_begun || is_old) &&
+           Blocks::may_ask(block, now, objects_->options().refresh);
+  });
 }
 
 Knowledge ClusterPoolSource::offer_of(store::Transaction& transaction, const store::Moment& now,
@@ -271,10 +306,6 @@ Knowledge ClusterPoolSource::offer_of(store::Transaction& transaction, const sto
                                  .outcome = outcome_of(block, *pool_, is_fresh),
                                  .used = may_serve && is_fresh});
       unverified = unverified || (may_serve && !is_fresh);
-      if (block.unexplored) {
-        knowledge.unexplored.push_back(
-            {.family = family, .ranges = {range_of(block, entry, *conf_)}});
-      }
       if (may_serve && is_fresh) {
         candidates.push_back({.range = range_of(block, entry, *conf_), .leases = leases});
       }
@@ -329,7 +360,24 @@ Error ClusterPoolSource::cannot_grow(const NodeObjects::View& view) const {
 
 void ClusterPoolSource::refresh(bool urgent) {
   objects_->refresh(urgent);
-  if (blocks_due_ && owner_ && objects_->options().recording) {
+  if (!objects_->options().recording) {
+    return;
+  }
+  {
+    // The pool's reapGrace may be another by now.
+    store::Store store = store::Store::open(objects_->options().store);
+    store::Transaction transaction = store.begin();
+    const store::Moment now = objects_->moment();
+    const std::vector<Block> blocks = blocks_as_of(objects_->view(transaction, now), transaction);
+    for (const Block& block : blocks) {
+      if (transaction.block(block.network, block.cidr)->reap_grace != block.reap_grace) {
+        transaction.set_block(block);
+      }
+    }
+    blocks_due_ = any_is_due(blocks, transaction, now);
+    transaction.commit();
+  }
+  if (blocks_due_ && owner_) {
     blocks_->verify(*owner_, objects_->moment());
   }
 }

@@ -84,20 +84,22 @@ net::IntervalSet Pool::claimable(Family family, const net::IntervalSet& never) c
   return net::IntervalSet(std::move(whole));
 }
 
+std::optional<Milliseconds> reap_grace_of(const kube::PodPool& object) {
+  return object.reap_grace.empty() ? kReapGrace : parse_duration(object.reap_grace);
+}
+
 Pool read_pool(const kube::PodPool& object) {
   Pool pool{.name = object.name,
             .ipv4_block = object.ipv4_block,
             .ipv6_block = object.ipv6_block,
-            .reap_grace = kReapGrace,
+            .reap_grace = {},
             .paused = object.paused,
             .node_selector = object.node_selector};
-  if (!object.reap_grace.empty()) {
-    const std::optional<Milliseconds> grace = parse_duration(object.reap_grace);
-    if (!grace) {
-      throw wrong(object, "spec.reapGrace " + in_quotes(object.reap_grace) + " is no duration");
-    }
-    pool.reap_grace = *grace;
+  const std::optional<Milliseconds> grace = reap_grace_of(object);
+  if (!grace) {
+    throw wrong(object, "spec.reapGrace " + in_quotes(object.reap_grace) + " is no duration");
   }
+  pool.reap_grace = *grace;
   for (const kube::PodPool::Cidr& entry : object.cidrs) {
     pool.cidrs.push_back(read_cidr(object, entry));
     const Prefix& cidr = pool.cidrs.back().cidr;

@@ -31,6 +31,12 @@ class ClusterPoolSource final : public Source {
   void keep() override;
 
  private:
+  // The blocks of the network, with what the pool says of them today.
+  [[nodiscard]] std::vector<store::Block> blocks_as_of(const NodeObjects::View& view,
+                                                       store::Transaction& transaction) const;
+  // Reports whether the cluster should be asked about one of them.
+  [[nodiscard]] bool any_is_due(const std::vector<store::Block>& blocks,
+                                store::Transaction& transaction, const store::Moment& now) const;
   // `knowledge` with the offer that the pool and the blocks make.
   [[nodiscard]] Knowledge offer_of(store::Transaction& transaction, const store::Moment& now,
                                    const NodeObjects::View& view,

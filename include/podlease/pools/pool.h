@@ -46,6 +46,9 @@ struct Pool {
 
 inline constexpr Milliseconds kReapGrace = std::chrono::hours(6);  // where a pool says nothing
 
+// Nothing: what is written is no duration.
+[[nodiscard]] std::optional<Milliseconds> reap_grace_of(const kube::PodPool& object);
+
 // Throws kConfig for what the definitions in conf/kubernetes/crds.yaml do not let pass.
 [[nodiscard]] Pool read_pool(const kube::PodPool& object);
 
