@@ -147,6 +147,7 @@ std::vector<std::string> next_steps(const std::vector<OldSpace>& spaces, const L
   for (const auto& [where, left] : pods) {
     workloads.emplace(std::get<1>(where), std::get<2>(where));
   }
+  steps.reserve(workloads.size() + spaces.size() + 1);
   for (const auto& [name_space, workload] : workloads) {
     steps.push_back(restart_command(name_space, workload));
   }
