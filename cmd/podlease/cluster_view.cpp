@@ -25,7 +25,7 @@ std::string age_text(std::int64_t seconds) {
   return format_duration(std::chrono::seconds(seconds));
 }
 
-// Of what only nodes whose machine is known are reaped, too: either id is enough to be there.
+// As the reaper judges it: either id of a Node that exists keeps the block.
 bool is_there(const kube::PodBlock& block, const std::vector<kube::Node>& nodes) {
   return std::any_of(nodes.begin(), nodes.end(), [&](const kube::Node& node) {
     return node.uid == block.node_uid ||
@@ -141,8 +141,8 @@ std::optional<BlockView> view_of(const kube::PodBlock& block, const Pools& pools
   // A claim that was not verified yet is as good as verified when it was made.
   const std::optional<std::int64_t> last =
       block.verified_at.empty() ? parse_rfc3339(block.created) : parse_rfc3339(block.verified_at);
-  const std::int64_t lasts =
-      std::chrono::duration_cast<std::chrono::seconds>(pool->reap_grace).count() / 2;
+  const Milliseconds grace = pool == nullptr ? pools::kReapGrace : pool->reap_grace;
+  const std::int64_t lasts = std::chrono::duration_cast<std::chrono::seconds>(grace).count() / 2;
   if (!last || now - *last > lasts) {
     view.state = State::kUnverified;
     view.why = "its node leases nothing new from it before it has verified it: that is due every " +
@@ -256,14 +256,15 @@ std::int64_t clipped(net::Uint128 count) {
 
 unsigned percent(net::Uint128 part, net::Uint128 whole) {
   constexpr net::Uint128 kHundred = 100;
-  if (whole == 0) {
+  if (part == 0 || whole == 0) {
     return 0;
   }
   // What is too large to be multiplied needs no digits that far down.
-  const net::Uint128 quotient = whole > ~net::Uint128{0} / kHundred
-                                    ? part / (whole / kHundred)
-                                    : (std::min(part, whole) * kHundred + whole - 1) / whole;
-  return static_cast<unsigned>(std::min(quotient, kHundred));
+  if (whole > ~net::Uint128{0} / kHundred) {
+    constexpr int kEnough = 7;  // bits, so that it can be
+    return percent(std::max<net::Uint128>(part >> kEnough, 1), whole >> kEnough);
+  }
+  return static_cast<unsigned>((std::min(part, whole) * kHundred + whole - 1) / whole);
 }
 
 std::string bar(net::Uint128 part, net::Uint128 whole) {

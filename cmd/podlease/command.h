@@ -167,15 +167,15 @@ struct ReapOptions {
                        const ReapOptions& options);
 
 // `name`: only this one; empty: all.
-[[nodiscard]] int pools(const Context& context, const ClusterOptions& cluster,
+[[nodiscard]] int pools(const Context& context, const ClusterOptions& options,
                         const std::string& name);
 
 struct BlocksOptions {
   std::string pool;  // empty: all
   std::string node;  // empty: all
 };
-[[nodiscard]] int blocks(const Context& context, const ClusterOptions& cluster,
-                         const BlocksOptions& options);
+[[nodiscard]] int blocks(const Context& context, const ClusterOptions& options,
+                         const BlocksOptions& wanted);
 
 struct PoolOptions {
   enum class Verb { kAdd, kDrain, kActivate, kRemove, kPause, kResume };
@@ -188,19 +188,19 @@ struct PoolOptions {
   bool force = false;                 // whatever else has these addresses, but not another pool
   bool dry_run = false;
 };
-[[nodiscard]] int pool(const Context& context, const ClusterOptions& cluster,
-                       const PoolOptions& options);
+[[nodiscard]] int pool(const Context& context, const ClusterOptions& options,
+                       const PoolOptions& wanted);
 
 // `from`: the CIDRs that are to be left; empty: those that the cluster itself says are.
-[[nodiscard]] int migrate_status(const Context& context, const ClusterOptions& cluster,
+[[nodiscard]] int migrate_status(const Context& context, const ClusterOptions& options,
                                  const std::vector<std::string>& from);
 
 struct MigratePlanOptions {
   std::vector<std::string> to;
   std::string pool = "default";
 };
-[[nodiscard]] int migrate_plan(const Context& context, const ClusterOptions& cluster,
-                               const MigratePlanOptions& options);
+[[nodiscard]] int migrate_plan(const Context& context, const ClusterOptions& options,
+                               const MigratePlanOptions& wanted);
 
 }  // namespace podlease::cmd
 

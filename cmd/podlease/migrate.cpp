@@ -32,7 +32,7 @@ struct Left {
 };
 using LeftPods = std::map<std::tuple<std::string, std::string, std::string>, Left>;
 
-// By node, and families that pods have a new home in.
+// The podCIDRs of these families.
 std::vector<OldSpace> node_spaces(const std::vector<kube::Node>& nodes,
                                   const std::set<net::Family>& families) {
   std::vector<OldSpace> spaces;
@@ -147,6 +147,7 @@ std::vector<std::string> next_steps(const std::vector<OldSpace>& spaces, const L
   for (const auto& [where, left] : pods) {
     workloads.emplace(std::get<1>(where), std::get<2>(where));
   }
+  steps.reserve(workloads.size() + spaces.size() + 1);
   for (const auto& [name_space, workload] : workloads) {
     steps.push_back(restart_command(name_space, workload));
   }
@@ -491,7 +492,7 @@ int migrate_status(const Context& context, const ClusterOptions& options,
                  "go to; --from CIDR asks for one\n";
     return status;
   }
-  Table old({"OLD SPACE", "OF", "PODS", "BLOCKS", ""});
+  Table old({"OLD SPACE", "OF", "PODS", "BLOCKS", "VERDICT"});
   for (const OldSpace& space : spaces) {
     old.add({space.cidr.to_string(), space.origin, std::to_string(space.pods),
              std::to_string(space.blocks), verdict_on(space)});
@@ -536,10 +537,8 @@ int migrate_plan(const Context& context, const ClusterOptions& options,
   check_definitions(plan, cluster);
   plan.spaces = cluster.spaces(plan.pool_objects);
   check_overlaps(plan);
-  if (!cluster.warnings().empty()) {
-    for (const std::string& warning : cluster.warnings()) {
-      plan.check(Health::kWarning, "listing", warning);
-    }
+  for (const std::string& warning : cluster.warnings()) {
+    plan.check(Health::kWarning, "listing", warning);
   }
   plan.nodes = cluster.nodes("").value_or(std::vector<kube::Node>());
   check_pool(plan);

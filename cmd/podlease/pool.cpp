@@ -290,6 +290,7 @@ std::map<std::string, std::uint64_t> blocks_left(Cluster& cluster, const std::st
 
 std::string text_of(const std::map<std::string, std::uint64_t>& left) {
   std::vector<std::string> parts;
+  parts.reserve(left.size());
   for (const auto& [node, count] : left) {
     parts.push_back(std::to_string(count) + (count == 1 ? " block" : " blocks") + " of node " +
                     node);

@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
@@ -150,6 +152,17 @@ def test_a_missing_right_is_named_with_its_remedy(
     assert "not allowed to list podblocks.podlease.io" in said
     assert "kubectl create clusterrole" in said and "--verb=list" in said
     assert "not allowed to patch podpools" in guest.refusal("pool", "pause", "default")
+
+
+def test_it_does_not_wait_longer_than_it_may(cluster: Cluster, podlease: Podlease):
+    api_server = cluster.control_plane.api_server
+    api_server.pause()
+    begun = time.monotonic()
+    said = podlease.refusal("pools", "--timeout", "500ms")
+    assert time.monotonic() - begun < 5
+    api_server.resume()
+    assert "PodPool list" in said and API in said
+    assert "is not a duration" in podlease.run("pools", "--timeout", "soon").stderr
 
 
 # What is shown.
@@ -345,6 +358,16 @@ def test_a_cidr_drains_and_goes(admin: Kubectl, podlease: Podlease):
     assert "podlease pool remove default" in podlease.refusal(
         "pool", "remove", "default", "--cidr", NEW
     )
+
+
+def test_two_administrators_at_once_both_get_their_way(admin: Kubectl, podlease: Podlease):
+    """Whoever meets a conflict reads the pool again."""
+    admin.create(pool("default", [OLD]))
+    for number in range(0, 10, 2):
+        pair = [f"172.21.{number + i}.0/24" for i in range(2)]
+        with ThreadPoolExecutor() as both:
+            list(both.map(lambda cidr: podlease("pool", "add", "default", "--cidr", cidr), pair))
+        assert set(pair) <= set(cidrs(admin, "default"))
 
 
 def test_a_pool_goes_when_it_has_no_block(admin: Kubectl, podlease: Podlease):
