@@ -169,7 +169,7 @@ struct Client::Impl {
     if (is_unknown_path(answer)) {
       return not_installed(resource);
     }
-    const ApiError error = refusal_in(answer, session.kubeconfig());
+    ApiError error = refusal_in(answer, session.kubeconfig());
     if (error.cause() == Cause::kForbidden) {
       return {error.cause(), error.what(),
               "the ClusterRoles and the policy in conf/kubernetes/rbac.yaml allow what podlease "
