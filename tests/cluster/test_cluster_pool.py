@@ -335,7 +335,8 @@ with sqlite3.connect(path) as store:
     rows = store.execute("SELECT key, value FROM note WHERE kind = 'block'").fetchall()
     for key, value in rows:
         older = re.sub(r'(?<=\\x1f)(\\d{13})\\x1f(\\d+)(?=\\x1f)',
-                       lambda time: '\\x1f'.join(str(int(part) - by) for part in time.groups()), value)
+                       lambda time: '\\x1f'.join(str(int(each) - by) for each in time.groups()),
+                       value)
         assert older != value, value
         store.execute("UPDATE note SET value = ? WHERE kind = 'block' AND key = ?", (older, key))
 assert rows
@@ -501,7 +502,8 @@ def test_without_anything_installed_both_manifests_are_named(cluster: Cluster):
         assert node1.call("STATUS", "pod-0").ok
         cluster.kubectl("apply", "--server-side", f"--filename={pools.RBAC}")
         try:
-            until_refused(node1, "pod-0", TRY_AGAIN, "kind PodPool", "podlease crds | kubectl apply")
+            mending = "podlease crds | kubectl apply"
+            until_refused(node1, "pod-0", TRY_AGAIN, "kind PodPool", mending)
         finally:
             pools.remove(cluster.kubectl)
         assert node1.leased() == []

@@ -1,5 +1,5 @@
-"""Nodes go from Kubernetes' host scope to a pool, from CIDR to CIDR, and back, under requests all the
-time: new pods get new addresses at once, old ones keep theirs, and no request fails."""
+"""Nodes go from Kubernetes' host scope to a pool, from CIDR to CIDR, and back, under requests all
+the time: new pods get new addresses at once, old ones keep theirs, and no request fails."""
 
 from typing import Callable, Iterator
 

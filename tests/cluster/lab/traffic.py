@@ -1,6 +1,6 @@
-"""Requests between pods, all the time: the pods of one Deployment serve, those of another ask all of
-them, and an end of a pod is announced as a Service would. There is one image, and it does nothing, so
-processes of the test do it, in the network namespaces of the pods."""
+"""Requests between pods, all the time: the pods of one Deployment serve, those of another ask all
+of them, and an end of a pod is announced as a Service would. There is one image, and it does
+nothing, so processes of the test do it, in the network namespaces of the pods."""
 
 import json
 import subprocess
