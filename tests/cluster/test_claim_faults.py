@@ -308,7 +308,13 @@ def add_and_kill(worker: Worker, container: str, after: float) -> bool:
 # etcd forgets.
 
 
-def test_etcd_is_restored_by_the_book(pooled: Cluster, nodes: list[Worker]):
+NOT_LOOKED_AT = pytest.mark.xfail(
+    strict=True, reason="gc does not look at blocks that it knew a moment ago, and says nothing"
+)
+
+
+@pytest.mark.parametrize("way", [pytest.param("gc", marks=NOT_LOOKED_AT), "boot"])
+def test_etcd_is_restored_by_the_book(pooled: Cluster, nodes: list[Worker], way: str):
     """Paused, every node looks at its blocks, and on it goes."""
     make_pool(pooled, CIDR)
     control_plane = pooled.control_plane
@@ -325,7 +331,7 @@ def test_etcd_is_restored_by_the_book(pooled: Cluster, nodes: list[Worker]):
             pooled.kubectl.patch("podpool", "default", {"spec": {"paused": True}})
             assert len(blocks(pooled)) == 2
             for worker in nodes:
-                worker.reboot()
+                worker.reboot() if way == "boot" else worker.podlease("gc", statuses=(0, 2))
                 until(f"{worker.name} verified", lambda: add_in_time(worker, PODS[0]).ok, 20)
             assert {each.cidr: each.node for each in blocks(pooled)} == claimed
             pooled.kubectl.patch("podpool", "default", {"spec": {"paused": False}})
@@ -336,7 +342,7 @@ def test_etcd_is_restored_by_the_book(pooled: Cluster, nodes: list[Worker]):
 
 
 def test_etcd_is_restored_and_nobody_paused(pooled: Cluster, nodes: list[Worker]):
-    """Another node was faster: who has addresses keeps them, leases no more of them, and says so."""
+    """Another node was faster. Who has addresses keeps them, and leases no more, and says so."""
     node1, node2 = nodes
     make_pool(pooled, ONLY)
     with node1.bare_pods(*PODS[:3]), node2.bare_pods("late"):
