@@ -6,7 +6,7 @@ import os
 import pytest
 from lab import places
 
-pytest_plugins = ["lab.containerd", "lab.cluster"]
+pytest_plugins = ["lab.containerd", "lab.cluster", "lab.pools"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,10 +2,12 @@
 
 import ipaddress
 import json
+import shutil
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 from lab import places
 from lab.daemon import Daemon
@@ -140,6 +142,33 @@ class ControlPlane:
     def is_ready(self) -> bool:
         assert self.api_server.running, self.api_server.tail()
         return self.kubectl("get", "--raw=/readyz", timeout="2s") == "ok"
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Callable[[], None]]:
+        """Of all that etcd knows. Yields what goes back to it, as from a backup."""
+        data, copy = self.folder / "etcd", self.folder / "etcd-snapshot"
+        self._replace_etcd(lambda: shutil.copytree(data, copy))
+
+        def go_back() -> None:
+            shutil.rmtree(data)
+            shutil.copytree(copy, data)
+
+        try:
+            yield lambda: self._replace_etcd(go_back)
+        finally:
+            shutil.rmtree(copy)
+
+    def _replace_etcd(self, change: Callable[[], None]) -> None:
+        """Its clients are told nothing but that it is another one."""
+        clients = [daemon for daemon in self._daemons() if daemon is not self.etcd]
+        for daemon in [*clients, self.etcd]:
+            daemon.stop()
+        change()
+        self.etcd.start()
+        self.start_api_server()
+        for daemon in clients:
+            if not daemon.running:
+                daemon.start()
 
     def use_pod_cidrs(self, how: dict[str, str]) -> None:
         """Lets the controller manager assign CIDRs to nodes in this way from now on."""

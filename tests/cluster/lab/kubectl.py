@@ -18,6 +18,14 @@ class Kubectl:
     def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
 
+    def spawn(self, *arguments: object) -> subprocess.Popen:
+        """Starts a command that runs until it is ended, and prints lines."""
+        program = places.peers("kubernetes") / "kubectl"
+        command = [program, "--kubeconfig", self._kubeconfig, *arguments]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
+        )
+
     def __call__(self, *arguments: object, stdin: str = "", timeout: str = "30s") -> str:
         """`timeout` is for each request."""
         program = places.peers("kubernetes") / "kubectl"

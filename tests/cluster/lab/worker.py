@@ -186,6 +186,13 @@ class Worker:
         self.run("mkdir", "-p", path.parent)
         self.run("tee", path, stdin=text)
 
+    def reboot(self) -> None:
+        """As far as podlease can tell: another boot id. Nothing is ended."""
+        (self.folder / "boot-id").write_text(f"{uuid.uuid4()}\n")
+
+    def lose_store(self) -> None:
+        self.run("sh", "-c", f"rm -rf {DATA_DIR}/*")
+
     # Its network.
 
     def use_network(
@@ -304,7 +311,7 @@ class Worker:
 
     def forget(self) -> None:
         """Once no pod is left: no store, no bridge."""
-        self.run("sh", "-c", f"rm -rf {DATA_DIR}/*")
+        self.lose_store()
         links = json.loads(self.run("ip", "-json", "link", "show", "type", "bridge").stdout)
         for name in (link["ifname"] for link in links if "ifname" in link):
             self.run("ip", "link", "del", name)
