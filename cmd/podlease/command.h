@@ -2,6 +2,7 @@
 #define PODLEASE_CMD_COMMAND_H_
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -143,6 +144,16 @@ struct ReleaseOptions {
   bool dry_run = false;
 };
 [[nodiscard]] int release(const Context& context, const ReleaseOptions& options);
+
+// Routes to the blocks of other nodes.
+struct RoutesOptions {
+  std::filesystem::path kubeconfig;  // empty: the kubelet's
+  std::string node;                  // which is not another one; empty: this machine's
+  bool apply = false;                // otherwise they are only shown
+  bool dry_run = false;
+  std::optional<Milliseconds> watch;  // again and again, in this interval, until a signal
+};
+[[nodiscard]] int routes(const Context& context, const RoutesOptions& options);
 
 [[nodiscard]] int show(const Context& context, const std::string& word);
 

@@ -47,6 +47,7 @@ struct Parsed {
   PoolOptions pool;
   std::vector<std::string> migrate_from;
   MigratePlanOptions migrate_plan;
+  RoutesOptions routes;
   std::filesystem::path conf_dir = "/etc/cni/net.d";
   std::string past;
   std::string shown;
@@ -82,6 +83,7 @@ void add_conf_dir(CLI::App& command, Parsed& parsed) {
       ->capture_default_str();
 }
 
+// For commands that look at the cluster, from any machine.
 void add_cluster_options(CLI::App& command, ClusterOptions& cluster) {
   command.add_option("--kubeconfig", cluster.kubeconfig,
                      "Who asks which cluster (default: the first file of $KUBECONFIG that exists, "
@@ -294,7 +296,6 @@ void add_changing_commands(CLI::App& app, Parsed& parsed) {
   });
 }
 
-// For commands that look at the cluster, from any machine.
 // One that may be given again, each time with one value: what follows is the next argument.
 CLI::Option* add_list(CLI::App& command, const std::string& name, std::vector<std::string>& values,
                       const std::string& about) {
@@ -433,6 +434,52 @@ void add_cluster_commands(CLI::App& app, Parsed& parsed) {
   add_migrate_commands(app, parsed);
 }
 
+void add_routes_command(CLI::App& app, Parsed& parsed) {
+  CLI::App* const command = app.add_subcommand(
+      "routes", "Show, or keep in the kernel, the routes to other nodes' blocks (cluster-pool)");
+  command->footer(
+      "For clusters whose nodes are on one network, and in which nobody else routes to the pods "
+      "of\n"
+      "other nodes: each block goes via the address that its node gives in it. Works with the\n"
+      "kubelet's credentials. podlease knows its routes by `proto 112`, keeps them in the main "
+      "table\n"
+      "and touches no others: one of somebody else to the same destination stays, and is told.\n"
+      "While the API server does not answer, all routes stay as they are. Exit status 2 if some "
+      "block\n"
+      "is left without a route.\n"
+      "As a service: conf/systemd/podlease-routes.service. Away with all:\n"
+      "ip route flush proto 112; ip -6 route flush proto 112");
+  command->add_option("--node", parsed.routes.node,
+                      "Name of this Node (default: the kubelet's, else $NODE_NAME, else the "
+                      "host's)");
+  command->add_option("--kubeconfig", parsed.routes.kubeconfig,
+                      "Who asks (default: podlease's own on this node, else the kubelet's)");
+  command->add_flag("--apply", parsed.routes.apply,
+                    "Add, replace and remove routes until the kernel has just these");
+  command->add_flag("--dry-run", parsed.routes.dry_run, "Only say what --apply would change");
+  command
+      ->add_option_function<std::string>(
+          "--watch",
+          [&parsed](const std::string& text) {
+            constexpr Milliseconds kUsual{30'000};
+            constexpr Milliseconds kShortest{1'000};
+            // CLI11 writes this where no interval is given.
+            const std::optional<Milliseconds> interval =
+                text.empty() || text == "true" ? kUsual : parse_duration(text);
+            if (!interval || *interval < kShortest) {
+              throw CLI::ValidationError("--watch", in_quotes(text) +
+                                                        " is no duration of at least "
+                                                        "1s, such as 30s");
+            }
+            parsed.routes.watch = interval;
+          },
+          "Again every INTERVAL (default: 30s) until a signal, telling only what changes")
+      ->expected(0, 1)
+      ->type_name("[INTERVAL]");
+  command->callback(
+      [&parsed] { parsed.run = [&parsed] { return routes(parsed.context, parsed.routes); }; });
+}
+
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
@@ -445,6 +492,7 @@ int run_command_line(int argc, char** argv) {
   add_looking_commands(app, parsed);
   add_changing_commands(app, parsed);
   add_cluster_commands(app, parsed);
+  add_routes_command(app, parsed);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -149,6 +149,8 @@ std::optional<Route> read_route(unsigned message_type, Bytes body, net::Family f
   std::optional<net::Address> gateway;
   std::optional<net::Address> source;
   unsigned interface = 0;
+  unsigned table = fixed.rtm_table;
+  unsigned metric = 0;
   for_each_attribute(body, [&](unsigned type, Bytes value) {
     switch (type) {
       case RTA_DST:
@@ -168,6 +170,12 @@ std::optional<Route> read_route(unsigned message_type, Bytes body, net::Family f
       case RTA_OIF:
         interface = take<unsigned>(value);
         break;
+      case RTA_TABLE:  // those that do not fit into a byte
+        table = take<unsigned>(value);
+        break;
+      case RTA_PRIORITY:
+        metric = take<unsigned>(value);
+        break;
       case RTA_MULTIPATH:  // instead of RTA_OIF; the first of several next hops will do
         interface = static_cast<unsigned>(take<rtnexthop>(value).rtnh_ifindex);
         break;
@@ -184,7 +192,10 @@ std::optional<Route> read_route(unsigned message_type, Bytes body, net::Family f
                .destination = *prefix,
                .gateway = gateway,
                .source = source,
-               .interface = interface};
+               .interface = interface,
+               .table = table,
+               .protocol = fixed.rtm_protocol,
+               .metric = metric};
 }
 
 std::optional<Assigned> read_assigned(unsigned message_type, Bytes body, net::Family family) {
@@ -231,6 +242,76 @@ RouteDump route_dump(net::Family family) {
   request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
   request.route.rtm_family = kernel_family(family);
   return request;
+}
+
+void put(std::vector<std::byte>& message, const void* data, std::size_t size) {
+  const std::span bytes(static_cast<const std::byte*>(data), size);
+  message.insert(message.end(), bytes.begin(), bytes.end());
+}
+
+// With the padding up to the next multiple of four.
+void put_attribute(std::vector<std::byte>& message, unsigned short type, Bytes value) {
+  const rtattr header{.rta_len = static_cast<unsigned short>(sizeof(rtattr) + value.size()),
+                      .rta_type = type};
+  put(message, &header, sizeof header);
+  message.insert(message.end(), value.begin(), value.end());
+  message.resize((message.size() + 3) / 4 * 4);
+}
+
+void put_attribute(std::vector<std::byte>& message, unsigned short type, unsigned value) {
+  put_attribute(message, type, std::as_bytes(std::span(&value, 1)));
+}
+
+std::vector<std::byte> bytes_of(net::Address address) {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(net::bit_width(address.family())) / 8);
+  net::Uint128 bits = address.bits();
+  for (std::size_t i = bytes.size(); i-- > 0; bits >>= 8) {
+    bytes[i] = static_cast<std::byte>(bits & 0xff);
+  }
+  return bytes;
+}
+
+// A change as the kernel takes it; the header's sequence number and length are put in last.
+std::vector<std::byte> route_message(const RouteChange& change, unsigned char protocol) {
+  const GatewayRoute& route = change.route;
+  const net::Family family = route.destination.family();
+  const bool removes = change.kind == RouteChange::Kind::kRemove;
+  nlmsghdr header{};
+  header.nlmsg_type = removes ? RTM_DELROUTE : RTM_NEWROUTE;
+  header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+  if (!removes) {
+    header.nlmsg_flags |= NLM_F_CREATE;
+    header.nlmsg_flags |= change.kind == RouteChange::Kind::kReplace ? NLM_F_REPLACE : NLM_F_EXCL;
+  }
+  rtmsg fixed{};
+  fixed.rtm_family = kernel_family(family);
+  fixed.rtm_dst_len = static_cast<unsigned char>(route.destination.length());
+  fixed.rtm_table = RT_TABLE_MAIN;
+  fixed.rtm_protocol = protocol;
+  // Of a route that is removed neither is compared.
+  fixed.rtm_scope = removes ? RT_SCOPE_NOWHERE : RT_SCOPE_UNIVERSE;
+  fixed.rtm_type = removes ? RTN_UNSPEC : RTN_UNICAST;
+  std::vector<std::byte> message;
+  put(message, &header, sizeof header);
+  put(message, &fixed, sizeof fixed);
+  put_attribute(message, RTA_DST, bytes_of(route.destination.first()));
+  if (route.gateway && route.gateway->family() == family) {
+    put_attribute(message, RTA_GATEWAY, bytes_of(*route.gateway));
+  } else if (route.gateway) {
+    const decltype(rtvia::rtvia_family) other = kernel_family(route.gateway->family());
+    std::vector<std::byte> value;
+    put(value, &other, sizeof other);
+    const std::vector<std::byte> bytes = bytes_of(*route.gateway);
+    value.insert(value.end(), bytes.begin(), bytes.end());
+    put_attribute(message, RTA_VIA, value);
+  }
+  if (route.link.index != 0) {
+    put_attribute(message, RTA_OIF, route.link.index);
+  }
+  if (route.metric != 0) {
+    put_attribute(message, RTA_PRIORITY, route.metric);
+  }
+  return message;
 }
 
 LookUp look_up(net::Address address, unsigned flags) {
@@ -435,6 +516,27 @@ std::vector<Assigned> RouteSocket::addresses(net::Family family) {
     }
   });
   return found;
+}
+
+int RouteSocket::change(const RouteChange& change, unsigned char protocol) {
+  std::vector<std::byte> message = route_message(change, protocol);
+  nlmsghdr header{};
+  std::memcpy(&header, message.data(), sizeof header);
+  header.nlmsg_len = static_cast<std::uint32_t>(message.size());
+  header.nlmsg_seq = ++sequence_;
+  std::memcpy(message.data(), &header, sizeof header);
+  send_request(socket_.get(), message.data(), message.size());
+  std::array<std::byte, kLongestAnswer> buffer;
+  while (true) {
+    Bytes messages = receive(socket_.get(), buffer);
+    while (!messages.empty()) {
+      const auto answer = take<nlmsghdr>(messages);
+      Bytes body = take_rest(messages, answer.nlmsg_len, sizeof answer);
+      if (answer.nlmsg_seq == sequence_ && answer.nlmsg_type == NLMSG_ERROR) {
+        return -take<int>(body);
+      }
+    }
+  }
 }
 
 std::map<unsigned, std::string> RouteSocket::interface_names() {

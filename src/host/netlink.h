@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "podlease/base/file.h"
+#include "podlease/host/route_table.h"
 #include "podlease/net/address.h"
 #include "podlease/net/prefix.h"
 
@@ -20,7 +21,10 @@ struct Route {
   net::Prefix destination;
   std::optional<net::Address> gateway;  // perhaps an IPv6 one for IPv4 (RFC 5549)
   std::optional<net::Address> source;
-  unsigned interface;  // index; 0 where the route has none
+  unsigned interface;      // index; 0 where the route has none
+  unsigned table;          // RT_TABLE_MAIN, ...
+  unsigned char protocol;  // who made it: RTPROT_KERNEL, ...
+  unsigned metric;
 };
 
 // An address of an interface.
@@ -62,6 +66,11 @@ class RouteSocket {
 
   // All addresses of all interfaces, also of those that are down; one may be there twice.
   [[nodiscard]] std::vector<Assigned> addresses(net::Family family);
+
+  // Changes the main table. A route that is there is replaced only by kReplace, and whoever's it
+  // is; what is removed is only one of that protocol. Returns what the kernel says of it: 0, or an
+  // errno.
+  [[nodiscard]] int change(const RouteChange& change, unsigned char protocol);
 
   // By index. if_indextoname(3) would ask about the namespace the process is in now.
   [[nodiscard]] std::map<unsigned, std::string> interface_names();

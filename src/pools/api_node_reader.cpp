@@ -23,18 +23,6 @@ constexpr std::array<std::string_view, 6> kUsualPlaces{
     "/var/lib/rancher/rke2/agent/kubelet.kubeconfig",
     "/var/snap/microk8s/current/credentials/kubelet.config"};
 
-std::string node_name_of(const config::KubernetesConf& conf, const kube::Kubeconfig& kubeconfig,
-                         const Machine& machine) {
-  if (!conf.node_name.empty()) {
-    return conf.node_name;
-  }
-  const kube::Identity identity = kube::identity_of(kubeconfig);
-  if (!identity.node_name.empty()) {
-    return identity.node_name;
-  }
-  return machine.node_name.empty() ? to_lower(machine.host_name) : machine.node_name;
-}
-
 // `what` is the object, for messages; `read` asks for it.
 template <typename Object, typename Read>
 Reading<Object> read_object(const std::string& what, const std::string& advice, const Read& read) {
@@ -71,6 +59,18 @@ std::filesystem::path find_kubeconfig(const config::KubernetesConf& conf) {
   throw Error(ErrorKind::kConfig,
               "no IP ranges specified, and no kubeconfig to ask the cluster for some",
               "give ipam.ranges, or ipam.kubernetes.kubeconfig; looked for " + join(places, ", "));
+}
+
+std::string node_name_of(const config::KubernetesConf& conf, const kube::Kubeconfig& kubeconfig,
+                         const Machine& machine) {
+  if (!conf.node_name.empty()) {
+    return conf.node_name;
+  }
+  const kube::Identity identity = kube::identity_of(kubeconfig);
+  if (!identity.node_name.empty()) {
+    return identity.node_name;
+  }
+  return machine.node_name.empty() ? to_lower(machine.host_name) : machine.node_name;
 }
 
 kube::Client connect(const config::KubernetesConf& conf, const std::filesystem::path& credentials) {

@@ -48,6 +48,7 @@
 #include "podlease/base/text.h"
 #include "podlease/host/cni_cache.h"
 #include "podlease/host/host_local.h"
+#include "podlease/host/route_table.h"
 #include "support.h"
 
 namespace podlease::host {
@@ -243,6 +244,183 @@ void expect_holders(const std::vector<HolderCase>& table) {
               entry_by(RouteSocket::Kernel::kOld, row.address))
         << row.address << ": an old kernel would say otherwise";
   }
+}
+
+// --- route table ---
+
+// Two networks of other machines: up0 and up2.
+constexpr auto kNeighbours = R"(link add up2 type veth peer name up3
+link set up2 up
+link set up3 up
+addr add 10.0.0.1/24 dev up0
+addr add 10.7.0.1/24 dev up2
+addr add fd00::1/64 dev up0 nodad
+)";
+
+struct Wish {
+  const char* destination;
+  const char* gateway;
+};
+
+std::vector<GatewayRoute> wanted(RouteTable& table, const std::vector<Wish>& wishes) {
+  std::vector<GatewayRoute> routes;
+  for (const Wish& wish : wishes) {
+    const std::optional<Link> link = table.link_to(address(wish.gateway));
+    EXPECT_TRUE(link) << wish.gateway;
+    routes.push_back({.destination = net::Prefix::parse(wish.destination).value(),
+                      .gateway = address(wish.gateway),
+                      .link = link.value_or(Link{})});
+  }
+  return routes;
+}
+
+// What was changed, what could not be, and what belongs to others.
+std::vector<std::string> make_so(RouteTable& table, const std::vector<Wish>& wishes) {
+  const RouteChanges found = changes_to(wanted(table, wishes), table.routes());
+  std::vector<std::string> lines;
+  for (const GatewayRoute& route : found.foreign) {
+    lines.push_back("foreign " + route.destination.to_string());
+  }
+  for (const RouteChange& change : found.changes) {
+    const char* const word = change.kind == RouteChange::Kind::kAdd       ? "add "
+                             : change.kind == RouteChange::Kind::kReplace ? "replace "
+                                                                          : "remove ";
+    lines.push_back((table.apply(change) ? word : "not ") + change.route.to_string());
+  }
+  return lines;
+}
+
+// All routes of one kind, by destination.
+std::vector<std::string> present(RouteTable& table, bool own) {
+  std::vector<std::string> lines;
+  for (const PresentRoute& route : table.routes()) {
+    if (route.own == own && route.route.destination.length() != 64 &&
+        !route.route.destination.address().is_link_local_v6()) {
+      lines.push_back(route.route.to_string());
+    }
+  }
+  std::sort(lines.begin(), lines.end());
+  return lines;
+}
+
+TEST(RouteTableTest, ComesToHoldJustWhatIsWanted) {
+  in_own_network(kNeighbours, [] {
+    RouteTable table;
+    const std::vector<Wish> first{{"172.20.0.0/25", "10.0.0.2"},
+                                  {"172.20.1.0/26", "10.7.0.2"},
+                                  {"172.20.2.0/26", "fd00::2"},
+                                  {"fd00:10::/122", "fd00::2"}};
+    const std::vector<std::string> lines{
+        "172.20.0.0/25 via 10.0.0.2 dev up0", "172.20.1.0/26 via 10.7.0.2 dev up2",
+        "172.20.2.0/26 via inet6 fd00::2 dev up0", "fd00:10::/122 via fd00::2 dev up0"};
+    EXPECT_THAT(make_so(table, first), ElementsAre("add " + lines[0], "add " + lines[1],
+                                                   "add " + lines[2], "add " + lines[3]));
+    EXPECT_EQ(present(table, true), lines);
+    EXPECT_THAT(make_so(table, first), IsEmpty()) << "a second time there is nothing to do";
+
+    // Another gateway, another interface, another family, smaller ones for a larger one.
+    EXPECT_THAT(make_so(table, {{"172.20.0.0/26", "10.0.0.2"},
+                                {"172.20.0.64/26", "10.0.0.3"},
+                                {"172.20.1.0/26", "10.0.0.2"},
+                                {"172.20.2.0/26", "10.0.0.4"},
+                                {"fd00:10::/122", "fd00::3"}}),
+                ElementsAre("add 172.20.0.0/26 via 10.0.0.2 dev up0",
+                            "add 172.20.0.64/26 via 10.0.0.3 dev up0",
+                            "replace 172.20.1.0/26 via 10.0.0.2 dev up0",
+                            "replace 172.20.2.0/26 via 10.0.0.4 dev up0",
+                            "replace fd00:10::/122 via fd00::3 dev up0", "remove " + lines[0]));
+    EXPECT_THAT(
+        present(table, true),
+        ElementsAre("172.20.0.0/26 via 10.0.0.2 dev up0", "172.20.0.64/26 via 10.0.0.3 dev up0",
+                    "172.20.1.0/26 via 10.0.0.2 dev up0", "172.20.2.0/26 via 10.0.0.4 dev up0",
+                    "fd00:10::/122 via fd00::3 dev up0"));
+    make_so(table, first);
+    EXPECT_EQ(present(table, true), lines);
+    EXPECT_EQ(make_so(table, {}).size(), lines.size());
+    EXPECT_THAT(present(table, true), IsEmpty());
+  });
+}
+
+TEST(RouteTableTest, LeavesTheRoutesOfOthersAlone) {
+  const std::string commands = std::string(kNeighbours) + R"(route add 172.20.0.0/26 via 10.0.0.9
+route add 172.20.1.0/26 via 10.0.0.9 metric 50 proto 99
+route add blackhole 172.20.2.0/26
+route add 172.20.4.0/26 via 10.0.0.9 proto bird
+route add 172.20.5.0/26 via 10.0.0.2 proto 112
+route add 172.20.6.0/26 via 10.0.0.2 proto 112 table 7
+route add fd00:10::/122 via fd00::9 metric 50
+)";
+  in_own_network(commands, [] {
+    RouteTable table;
+    const std::vector<std::string> others = present(table, false);
+    EXPECT_THAT(
+        make_so(table, {{"172.20.0.0/26", "10.0.0.2"},
+                        {"172.20.1.0/26", "10.0.0.2"},
+                        {"172.20.2.0/26", "10.0.0.2"},
+                        {"172.20.3.0/26", "10.0.0.2"},
+                        {"fd00:10::/122", "fd00::2"}}),
+        ElementsAre("foreign 172.20.0.0/26", "foreign 172.20.1.0/26", "foreign 172.20.2.0/26",
+                    "foreign fd00:10::/122", "add 172.20.3.0/26 via 10.0.0.2 dev up0",
+                    "remove 172.20.5.0/26 via 10.0.0.2 dev up0"));
+    EXPECT_EQ(present(table, false), others);
+    EXPECT_EQ(make_so(table, {}).size(), 1U);
+    EXPECT_EQ(present(table, false), others);
+  });
+}
+
+TEST(RouteTableTest, IsNotFooledByWhatChangedSinceItWasRead) {
+  const auto commands = std::string(kNeighbours) + "route add 172.20.0.0/26 via 10.0.0.9\n" +
+                        "route add fd00:10::/122 via fd00::9\n";
+  in_own_network(commands, [] {
+    RouteTable table;
+    const auto others = present(table, false);
+    for (const GatewayRoute& route :
+         wanted(table, {{"172.20.0.0/26", "10.0.0.9"}, {"fd00:10::/122", "fd00::9"}})) {
+      // As if neither had been there: no route is added over one, and none of others is removed.
+      EXPECT_FALSE(table.apply({.kind = RouteChange::Kind::kAdd, .route = route}));
+      EXPECT_TRUE(table.apply({.kind = RouteChange::Kind::kRemove, .route = route}));
+    }
+    EXPECT_EQ(present(table, false), others);
+  });
+}
+
+TEST(RouteTableTest, MendsWhatAnOperatorOrACrashLeft) {
+  const std::string commands = std::string(kNeighbours) +
+                               R"(route add 172.20.0.0/26 via 10.0.0.2 proto 112 metric 50
+route add 172.20.1.0/26 via 10.0.0.2 proto 112
+route add 172.20.1.0/26 via 10.0.0.3 proto 112 metric 50
+route add unreachable 172.20.2.0/26 proto 112
+route add 172.20.3.0/26 proto 112 nexthop via 10.0.0.2 nexthop via 10.0.0.3
+-6 route add fd00:10::/122 proto 112 nexthop via fd00::2 nexthop via fd00::3
+)";
+  in_own_network(commands, [] {
+    RouteTable table;
+    const std::vector<Wish> wishes{{"172.20.0.0/26", "10.0.0.2"},
+                                   {"172.20.1.0/26", "10.0.0.2"},
+                                   {"172.20.2.0/26", "10.0.0.2"},
+                                   {"172.20.3.0/26", "10.0.0.2"},
+                                   {"fd00:10::/122", "fd00::2"}};
+    make_so(table, wishes);
+    EXPECT_THAT(make_so(table, wishes), IsEmpty());
+    EXPECT_THAT(
+        present(table, true),
+        ElementsAre("172.20.0.0/26 via 10.0.0.2 dev up0", "172.20.1.0/26 via 10.0.0.2 dev up0",
+                    "172.20.2.0/26 via 10.0.0.2 dev up0", "172.20.3.0/26 via 10.0.0.2 dev up0",
+                    "fd00:10::/122 via fd00::2 dev up0"));
+  });
+}
+
+TEST(RouteTableTest, KnowsWhoIsANeighbour) {
+  in_own_network(std::string(kNeighbours) + "route add default via 10.0.0.254\n", [] {
+    RouteTable table;
+    EXPECT_EQ(table.link_to(address("10.0.0.2")).value_or(Link{}).name, "up0");
+    EXPECT_EQ(table.link_to(address("10.7.0.2")).value_or(Link{}).name, "up2");
+    EXPECT_EQ(table.link_to(address("fd00::2")).value_or(Link{}).name, "up0");
+    EXPECT_FALSE(table.link_to(address("192.0.2.1"))) << "behind the gateway";
+    EXPECT_FALSE(table.link_to(address("10.0.0.1"))) << "its own";
+    EXPECT_FALSE(table.link_to(address("fd00::1"))) << "its own";
+    EXPECT_FALSE(table.link_to(address("2001:db8::1"))) << "nowhere";
+  });
 }
 
 // --- holder_of ---

@@ -84,6 +84,11 @@ class ApiNodeReader final : public NodeReader {
 // Throws kConfig if none does, naming them all.
 [[nodiscard]] std::filesystem::path find_kubeconfig(const config::KubernetesConf& conf);
 
+// Which Node this is: what the configuration says, else whom the kubeconfig makes us, else
+// $NODE_NAME, else the host's name. Throws kConfig for credentials that cannot be read.
+[[nodiscard]] std::string node_name_of(const config::KubernetesConf& conf,
+                                       const kube::Kubeconfig& kubeconfig, const Machine& machine);
+
 // Throws kConfig if all three ids of a Node are known, and none is this machine's: a cloned host
 // name would have two hosts lease from one CIDR.
 void refuse_foreign(const kube::Node& node, const Machine& machine);
