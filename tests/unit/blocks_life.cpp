@@ -47,6 +47,21 @@ kube::PodPool small_pool() {
           .ipv6_block = 122};
 }
 
+// Blocks with six addresses each, and few of them, so that nodes come into each other's way.
+kube::PodPool scarce_pool() {
+  const auto reserved = [](const std::string& network) {
+    std::vector<std::string> parts;
+    for (const char* const part : {"8/29", "16/28", "32/27", "72/29", "80/28", "96/27"}) {
+      parts.push_back(network + part);
+    }
+    return parts;
+  };
+  kube::PodPool pool = small_pool();
+  pool.cidrs = {{.cidr = "172.20.0.0/25", .reserved = reserved("172.20.0.")},
+                {.cidr = "172.20.2.0/25", .reserved = reserved("172.20.2.")}};
+  return pool;
+}
+
 // The blocks that a machine may lease from now.
 std::vector<net::Range> usable(Machine& machine) {
   Process process(machine);
@@ -244,7 +259,7 @@ INSTANTIATE_TEST_SUITE_P(Scenes, KillTest, ::testing::ValuesIn(scenes()),
 class World {
  public:
   explicit World(unsigned seed) : random_(seed) {
-    server_.pools["default"] = small_pool();
+    server_.pools["default"] = scarce_pool();
     const unsigned count = 3 + seed % 2;
     for (unsigned i = 0; i < count; ++i) {
       machines_.push_back(
@@ -279,7 +294,7 @@ class World {
       machine->cut_off = false;
       machine->let_live();
     }
-    server_.pools["default"] = small_pool();
+    server_.pools["default"] = scarce_pool();
     for (int round = 0; round < 3; ++round) {
       pass(kHour);
       for (std::size_t i = 0; i < machines_.size(); ++i) {
@@ -358,7 +373,7 @@ class World {
     } else if (what < 135) {
       pass(Milliseconds(1'000) * (1 + pick(600)));
     } else if (what < 139) {
-      pass(kMinute * (10 + pick(300)));
+      pass(kMinute * (10 + pick(400)));
     } else if (what < 150) {
       if (pick(4) == 0) {
         machine.kill_at(static_cast<int>(1 + pick(40)));
@@ -393,10 +408,10 @@ class World {
                 ->first);
       }
     } else if (what < 190) {
-      machine.cut_off = !machine.cut_off && pick(3) == 0;
-    } else if (what < 192) {
+      machine.cut_off = pick(2) == 0;
+    } else if (what < 191) {
       machine.node.uid += "'";
-    } else if (what < 196) {
+    } else if (what < 194) {
       faults_ = pick(2) == 0 ? 5 + pick(20) : 0;
     } else {
       reap();
@@ -426,7 +441,7 @@ class World {
         pool.paused = !pool.paused && pick(3) == 0;
         break;
       case 1:
-        pool.cidrs[0].reserved = {"172.20.0." + std::to_string(pick(256))};
+        pool.cidrs[0].reserved.push_back("172.20.0." + std::to_string(pick(128)));
         break;
       default:
         pool.cidrs[pick(2)].draining = pick(5) == 0;
@@ -434,8 +449,9 @@ class World {
     }
   }
 
-  // A block whose node nobody has heard of for the grace is free.
+  // Blocks whose node nobody has heard of for the grace are free.
   void reap() {
+    std::vector<std::string> reaped;
     for (const auto& [name, object] : server_.blocks) {
       const auto heard = heard_.find(name);
       if (heard != heard_.end() && now_ - heard->second >= kReapGrace) {
@@ -445,9 +461,11 @@ class World {
             pod = cidr.contains(at) ? Pod::kReaped : pod;
           }
         }
-        server_.remove_by_force(std::string(name));
-        return;
+        reaped.push_back(name);
       }
+    }
+    for (const std::string& name : reaped) {
+      server_.remove_by_force(name);
     }
   }
 
