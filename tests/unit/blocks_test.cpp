@@ -1218,7 +1218,7 @@ TEST_F(ClusterPoolSourceTest, NothingIsLeasedFromWhatWasNotVerified) {
     const Knowledge knowledge = learn();
     EXPECT_EQ(kind(knowledge), ErrorKind::kBusy);
     EXPECT_THAT(text(knowledge), AllOf(HasSubstr("block 172.20.0.64/26 was not verified lately"),
-                                       HasSubstr("failed"), HasSubstr("keep their addresses")));
+                                       HasSubstr("cut off"), HasSubstr("keep their addresses")));
     server.work_again();
     worker.cut_off = false;
     worker.clock.pass(2 * Machine::kRefresh);
