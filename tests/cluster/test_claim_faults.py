@@ -135,12 +135,7 @@ def test_a_claim_survives(pooled: Cluster, nodes: list[Worker], proxy: Proxy, na
         assert len(blocks(pooled, "node1")) <= 2, (blocks(pooled), proxy.seen)
 
 
-ANOTHER_IS_CLAIMED = pytest.mark.xfail(
-    strict=True, reason="once the doubt is over another block is claimed, and this one stays empty"
-)
-
-
-@pytest.mark.parametrize("cidr", [pytest.param(CIDR, marks=ANOTHER_IS_CLAIMED), ONLY])
+@pytest.mark.parametrize("cidr", [CIDR, ONLY])
 def test_a_claim_that_was_in_doubt_is_used(
     pooled: Cluster, nodes: list[Worker], proxy: Proxy, cidr: str
 ):
