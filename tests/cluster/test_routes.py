@@ -14,7 +14,7 @@ from lab.waiting import until
 from lab.worker import Worker
 
 POOL = "172.20.0.0/16"
-POOL6 = "fd00:10::/112"
+POOL6 = "fd00:172:20::/112"
 EAGER = {"kubernetes": {"refresh": "1s"}, "cooldown": "0s", "mode": "cluster-pool"}
 TROUBLE = 2
 
