@@ -14,7 +14,7 @@ from lab.waiting import until
 from lab.worker import Worker
 
 POOL = "172.20.0.0/16"
-POOL6 = "fd00:10::/112"
+POOL6 = "fd00:172:20::/112"
 EAGER = {"kubernetes": {"refresh": "1s"}, "cooldown": "0s", "mode": "cluster-pool"}
 TROUBLE = 2
 
@@ -39,7 +39,9 @@ def halves(cidr: str) -> list[dict]:
     network = ip_network(cidr)
     anything = "::/0" if network.version == 6 else "0.0.0.0/0"
     gateway = str(network.network_address + 1)
-    both = [{"dst": str(half), "gw": gateway} for half in network.subnets()]
+    # The half with the gateway last: for IPv6 the kernel looks for the gateway of a new route among
+    # the routes that are there, and one by way of a gateway will not do.
+    both = [{"dst": str(half), "gw": gateway} for half in network.subnets()][::-1]
     return [{"dst": anything}, *both]
 
 
