@@ -83,6 +83,20 @@ struct Opening {
   bool may_ask = true;  // whoever the source asks, where it does not know enough
 };
 
+// What is known of the ranges goes into `offer`, or what keeps it from being known into `obstacle`:
+// what is leased stays so all the same. Returns the rest.
+pools::Knowledge take_offer(pools::Knowledge knowledge, std::optional<pools::Offer>& offer,
+                            std::optional<Error>& obstacle) {
+  offer.emplace();
+  obstacle.reset();
+  if (const auto* const error = std::get_if<Error>(&knowledge.answer)) {
+    obstacle = *error;
+  } else {
+    *offer = std::get<pools::Offer>(std::move(knowledge.answer));
+  }
+  return knowledge;
+}
+
 // `open` gives the store. Mostly one look tells that the network is known and the folders hold
 // nothing new; otherwise the store is closed and opened again under host-local's locks, which come
 // first. Should the network have been exported to yet another folder meanwhile, once more.
@@ -103,12 +117,7 @@ Session open_session(const std::string& network_name, const Opening& opening,
       opening.source->refresh(urgent);
       continue;
     }
-    if (const auto* const error = std::get_if<Error>(&knowledge.answer)) {
-      obstacle = *error;  // but what is leased already stays so
-      offer.emplace();
-    } else {
-      offer = std::get<pools::Offer>(std::move(knowledge.answer));
-    }
+    knowledge = take_offer(std::move(knowledge), offer, obstacle);
     std::optional<Network> network = transaction.find_network(network_name);
     if (network) {
       opening.host_local->watch_exported(transaction, *network);
@@ -132,6 +141,9 @@ Session open_session(const std::string& network_name, const Opening& opening,
   Transaction transaction = store.begin();
   const bool first_use = !transaction.find_network(network_name);
   Network network = transaction.ensure_network(network_name);
+  // Anew: while the store was closed, a block may have been given back or lost.
+  unexplored.sets =
+      take_offer(opening.source->consult(transaction, *opening.now), offer, obstacle).unexplored;
   const bool shared = network.handover == store::Handover::kShared;
   if (opening.host_local->watch_exported(transaction, network)) {
     throw Error(ErrorKind::kBusy, "network " + network_name + " is being exported to host-local",

@@ -171,9 +171,14 @@ struct Client::Impl {
     }
     ApiError error = refusal_in(answer, session.kubeconfig());
     if (error.cause() == Cause::kForbidden) {
-      return {error.cause(), error.what(),
-              "the ClusterRoles and the policy in conf/kubernetes/rbac.yaml allow what podlease "
-              "needs"};
+      return {
+          error.cause(), error.what(),
+          "conf/kubernetes/rbac.yaml allows what podlease needs; the kinds themselves: podlease "
+          "crds"};
+    }
+    // Gone, or not found where something is created: of a server that starts, or was restored.
+    if (answer.status == kNotFound || answer.status == kGone) {
+      return {Cause::kConflict, error.what(), "the API server may be starting: try again"};
     }
     if (error.cause() == Cause::kRejected) {
       return {error.cause(), error.what()};

@@ -15,6 +15,7 @@ inline constexpr unsigned kUnauthorized = 401;
 inline constexpr unsigned kForbidden = 403;
 inline constexpr unsigned kNotFound = 404;
 inline constexpr unsigned kConflict = 409;
+inline constexpr unsigned kGone = 410;
 inline constexpr unsigned kUnprocessable = 422;
 inline constexpr unsigned kTooManyRequests = 429;
 inline constexpr unsigned kFirstServerError = 500;

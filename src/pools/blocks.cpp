@@ -92,7 +92,8 @@ net::Address nth(const net::IntervalSet& set, Uint128 offset) {
 }
 
 // What the pool has to say when nothing of it is left.
-Error full(const Pool& pool, Family family, const std::vector<kube::BlockBrief>& briefs) {
+Error full(const Pool& pool, Family family, const std::vector<kube::BlockBrief>& briefs,
+           const net::IntervalSet& exclude) {
   std::set<std::string> nodes;
   std::size_t blocks = 0;
   const kube::BlockBrief* emptiest = nullptr;
@@ -114,14 +115,15 @@ Error full(const Pool& pool, Family family, const std::vector<kube::BlockBrief>&
                            " block: no IP addresses available in range set of this node";
   const std::string next = "podlease pool add " + pool.name +
                            " --cidr CIDR makes room, podlease blocks shows who has what";
-  if (blocks == 0) {
+  if (blocks == 0 || pool.claimable(family, exclude).empty()) {
     return Error(ErrorKind::kExhausted, what,
-                 "none of its CIDRs of that family is Active and free. " + next);
+                 "all its CIDRs of that family are Draining, reserved or excluded. " + next +
+                     ", podlease pool activate ends a drain");
   }
   return Error(ErrorKind::kExhausted, what,
                std::to_string(blocks) + " blocks are used by " + std::to_string(nodes.size()) +
                    " nodes; the emptiest is " + emptiest->name + " of " + emptiest->node +
-                   " with " + emptiest->used + " addresses used. " + next);
+                   " with " + emptiest->used + " addresses used, as far as is known. " + next);
 }
 
 Error paused(const std::string& pool) {
@@ -266,11 +268,24 @@ class Blocks::Call {
         free.erase(block.cidr.range());
       }
     }
-    throw full(pool, family, briefs);
+    tell_own_use(briefs);
+    throw full(pool, family, briefs, wanted.exclude);
   }
 
-  // Finds what no store of this node knows any more.
-  void find_forgotten(const Claim& wanted) { static_cast<void>(adopt(wanted, api().list(false))); }
+  // Finds what no store of this node knows any more, and what the cluster does not know any more.
+  void find_forgotten(const Claim& wanted) {
+    const std::vector<kube::BlockBrief> briefs = api().list(false);
+    static_cast<void>(adopt(wanted, briefs));
+    for (const Block& block : all_blocks()) {
+      const std::string name = block_name(block.cidr);
+      if (block.state == State::kOwned &&
+          std::none_of(briefs.begin(), briefs.end(), [&](const kube::BlockBrief& brief) {
+            return brief.name == name && brief.node == wanted.owner->node_name;
+          })) {
+        verify_one(block, *wanted.owner);
+      }
+    }
+  }
 
   // Keeping.
 
@@ -579,6 +594,19 @@ class Blocks::Call {
     }
   }
 
+  // Of this node's blocks the list says what was true when they were verified last.
+  void tell_own_use(std::vector<kube::BlockBrief>& briefs) const {
+    in_store([&](Transaction& transaction) {
+      for (const Block& block : transaction.blocks()) {
+        for (kube::BlockBrief& brief : briefs) {
+          if (brief.name == block_name(block.cidr)) {
+            brief.used = std::to_string(leased_in(transaction, block));
+          }
+        }
+      }
+    });
+  }
+
   // Blocks of this node that no store of it knows any more. Returns of which families there are
   // some to lease from.
   std::set<Family> adopt(const Claim& wanted, const std::vector<kube::BlockBrief>& briefs) {
@@ -831,6 +859,12 @@ void Blocks::claim(const Claim& claim, const Moment& asked) {
   if (!outcome) {
     throw Error(ErrorKind::kBusy, "another process claims a block of PodPool " + claim.pool->name,
                 "it has not come back with an answer: try again");
+  }
+  if (outcome->failure && outcome->failure->kind() != ErrorKind::kExhausted) {
+    throw Error(outcome->failure->kind(),
+                "no address is free in this node's blocks of PodPool " + claim.pool->name +
+                    ", and none can be claimed: " + outcome->failure->what(),
+                outcome->failure->details());
   }
   if (outcome->failure) {
     throw Error(*outcome->failure);

@@ -161,6 +161,12 @@ void warn_of_reaper(const kube::PodPool& pool, const store::Moment& now,
   }
 }
 
+Error paused(const Pool& pool) {
+  return Error(ErrorKind::kBusy,
+               "PodPool " + pool.name + " is paused, and this node has no free address of it left",
+               "podlease pool resume " + pool.name + ", once it is repaired");
+}
+
 }  // namespace
 
 Owner owner_of(const kube::Node& node) {
@@ -274,7 +280,7 @@ Knowledge ClusterPoolSource::offer_of(store::Transaction& transaction, const sto
     std::uint64_t leases;
   };
   const std::optional<store::Network> network = transaction.find_network(conf_->essentials.name);
-  Offer offer{.may_grow = owner_.has_value() && !pool_->paused};
+  Offer offer{.may_grow = owner_.has_value()};
   if (const auto server = Address::parse(view.pool.record ? view.pool.record->server : "")) {
     offer.beyond.push_back({.address = *server, .what = "the Kubernetes API server"});
   }
@@ -321,8 +327,12 @@ Knowledge ClusterPoolSource::offer_of(store::Transaction& transaction, const sto
       knowledge.answer = unverified_error(blocks, family);
       return knowledge;
     }
+    if (set.ranges.empty() && pool_->paused) {
+      knowledge.answer = paused(*pool_);
+      return knowledge;
+    }
     if (set.ranges.empty() && !offer.may_grow) {
-      knowledge.answer = cannot_grow(view);
+      knowledge.answer = obstacle_in(view.node).value_or(not_known_yet());
       return knowledge;
     }
     offer.sets.push_back(std::move(set));
@@ -346,16 +356,6 @@ Error ClusterPoolSource::unverified_error(const std::vector<Block>& blocks, Fami
       "block " + join(names, ", ") + " was not verified lately: another node may have it by now",
       (failure.empty() ? "the next ADD asks the Kubernetes API" : failure) +
           ". Pods that run keep their addresses");
-}
-
-Error ClusterPoolSource::cannot_grow(const NodeObjects::View& view) const {
-  if (pool_->paused) {
-    return Error(ErrorKind::kBusy,
-                 "PodPool " + pool_->name + " is paused, and this node has no block of it",
-                 "kubectl patch podpool " + pool_->name +
-                     " --type merge -p '{\"spec\":{\"paused\":false}}' once it is repaired");
-  }
-  return obstacle_in(view.node).value_or(not_known_yet());
 }
 
 void ClusterPoolSource::refresh(bool urgent) {
@@ -383,6 +383,9 @@ void ClusterPoolSource::refresh(bool urgent) {
 }
 
 void ClusterPoolSource::grow(const std::vector<Family>& families, const store::Moment& asked) {
+  if (pool_ && pool_->paused) {
+    throw paused(*pool_);
+  }
   if (pool_ && owner_) {
     blocks_->claim({.network = conf_->essentials.name,
                     .pool = &*pool_,

@@ -5,7 +5,7 @@ may."""
 import random
 import threading
 import time
-from typing import Iterator, Sequence
+from typing import Iterator
 
 import pytest
 from lab import cni, pools, places
@@ -108,14 +108,7 @@ FAULTS = {
 }
 
 
-NOT_TRANSIENT = pytest.mark.xfail(strict=True, reason="code 7, as if somebody had to mend it")
-
-
-def with_marks(*names: str, failing: Sequence[str]) -> list:
-    return [pytest.param(name, marks=NOT_TRANSIENT if name in failing else ()) for name in names]
-
-
-@pytest.mark.parametrize("name", with_marks(*FAULTS, failing=["claim-410", "list-410"]))
+@pytest.mark.parametrize("name", FAULTS)
 def test_a_claim_survives(pooled: Cluster, nodes: list[Worker], proxy: Proxy, name: str):
     node1, node2 = nodes
     make_pool(pooled, CIDR)
@@ -151,7 +144,7 @@ def test_a_claim_that_was_in_doubt_is_used(
         assert blocks(pooled) == [block], proxy.seen
 
 
-@pytest.mark.parametrize("code", [403, pytest.param(404, marks=NOT_TRANSIENT)])
+@pytest.mark.parametrize("code", [403, 404])
 def test_a_claim_that_is_refused_leaves_nothing(
     pooled: Cluster, nodes: list[Worker], proxy: Proxy, code: int
 ):
@@ -303,12 +296,7 @@ def add_and_kill(worker: Worker, container: str, after: float) -> bool:
 # etcd forgets.
 
 
-NOT_LOOKED_AT = pytest.mark.xfail(
-    strict=True, reason="gc does not look at blocks that it knew a moment ago, and says nothing"
-)
-
-
-@pytest.mark.parametrize("way", [pytest.param("gc", marks=NOT_LOOKED_AT), "boot"])
+@pytest.mark.parametrize("way", ["gc", "boot"])
 def test_etcd_is_restored_by_the_book(pooled: Cluster, nodes: list[Worker], way: str):
     """Paused, every node looks at its blocks, and on it goes."""
     make_pool(pooled, CIDR)

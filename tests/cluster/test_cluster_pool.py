@@ -237,7 +237,6 @@ def test_an_exhausted_pool_says_who_has_what(pooled: Cluster, nodes: tuple[Worke
                 assert inside(until_leased(worker, container), [ANOTHER_BLOCK])
 
 
-@pytest.mark.xfail(strict=True, reason="says 0, as written when the block was claimed")
 def test_the_emptiest_block_of_an_exhausted_pool_is_told_with_its_number(
     pooled: Cluster, nodes: tuple[Worker, Worker]
 ):
@@ -249,7 +248,6 @@ def test_the_emptiest_block_of_an_exhausted_pool_is_told_with_its_number(
         assert f"{ALL_OF_A_BLOCK} addresses used" in text, text
 
 
-@pytest.mark.xfail(strict=True, reason="speaks of used blocks only")
 def test_a_pool_that_is_all_draining_says_so(pooled: Cluster, nodes: tuple[Worker, Worker]):
     node1, _ = nodes
     make_pool(pooled, cidr(POOL, "Draining"))
@@ -448,7 +446,7 @@ def test_a_paused_pool_is_leased_from_and_not_claimed_of(
         for worker, container in ((node1, more), (node2, "late")):
             assert not worker.call("ADD", container).ok
         assert len(blocks(pooled)) == 1
-        words = ("PodPool default", "paused", "kubectl patch podpool default")
+        words = ("PodPool default", "paused", "podlease pool resume default")
         refused(node2.call("ADD", "late"), TRY_AGAIN, *words)
         # Nothing is given back either.
         change_pool(pooled, node1, cidrs=[cidr(POOL, "Draining"), cidr(ANOTHER_BLOCK)])
@@ -460,7 +458,6 @@ def test_a_paused_pool_is_leased_from_and_not_claimed_of(
         until_leased(node2, "late")
 
 
-@pytest.mark.xfail(strict=True, reason="100, of a range set, as if there were no pool")
 def test_a_node_whose_blocks_are_full_is_told_that_the_pool_is_paused(
     pooled: Cluster, nodes: tuple[Worker, Worker]
 ):
@@ -469,7 +466,7 @@ def test_a_node_whose_blocks_are_full_is_told_that_the_pool_is_paused(
     with node1.bare_pods(*names(ALL_OF_A_BLOCK), "more") as (*pods, more):
         add(node1, *pods)
         change_pool(pooled, node1, paused=True)
-        words = ("PodPool default", "paused", "kubectl patch podpool default")
+        words = ("PodPool default", "paused", "podlease pool resume default")
         refused(node1.call("ADD", more), TRY_AGAIN, *words)
 
 

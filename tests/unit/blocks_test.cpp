@@ -1135,7 +1135,7 @@ TEST_F(ClusterPoolSourceTest, APausedPoolServesFromWhatThereIs) {
   server.pools["default"].paused = true;
   const Knowledge none = learn();
   EXPECT_EQ(kind(none), ErrorKind::kBusy);
-  EXPECT_THAT(text(none), HasSubstr("is paused, and this node has no block of it"));
+  EXPECT_THAT(text(none), HasSubstr("is paused, and this node has no free address of it left"));
   server.pools["default"].paused = false;
   worker.clock.pass(2 * Machine::kRefresh);
   leave_only("172.20.0.64/26");
@@ -1144,7 +1144,13 @@ TEST_F(ClusterPoolSourceTest, APausedPoolServesFromWhatThereIs) {
   worker.clock.pass(2 * Machine::kRefresh);
   const Knowledge some = learn();
   EXPECT_EQ(text(some), "ipv4: 172.20.0.66-172.20.0.126");
-  EXPECT_FALSE(some.offer()->may_grow);
+  try {
+    grow();
+    FAIL() << "a paused pool was claimed of";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kBusy);
+    EXPECT_THAT(error.what(), HasSubstr("is paused"));
+  }
 }
 
 TEST_F(ClusterPoolSourceTest, SaysWhyABlockIsNotUsed) {

@@ -44,7 +44,6 @@ class ClusterPoolSource final : public Source {
                                    Knowledge knowledge) const;
   [[nodiscard]] Error unverified_error(const std::vector<store::Block>& blocks,
                                        net::Family family) const;
-  [[nodiscard]] Error cannot_grow(const NodeObjects::View& view) const;
 
   const config::NetConf* conf_;
   NodeObjects* objects_;
