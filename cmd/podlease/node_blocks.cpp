@@ -59,9 +59,10 @@ Configured for_the_api(Configurations& configurations) {
 }
 
 // This node, by what the API says, or said last.
-pools::Owner owner_in(const plugin::ConfiguredSource& source, store::Store::Options options) {
+pools::Owner owner_in(const plugin::ConfiguredSource& source,
+                      const store::Store::Options& options) {
   source->refresh(true);
-  store::Store store = store::Store::open(std::move(options));
+  store::Store store = store::Store::open(options);
   store::Transaction transaction = store.begin();
   const pools::NodeObjects::View view =
       source.objects()->view(transaction, source.objects()->moment());

@@ -113,14 +113,14 @@ void write_counts(Cluster& cluster, const std::vector<kube::PodPool>& objects,
 
 }  // namespace
 
-int reap(const Context& context, const ClusterOptions& where, const ReapOptions& options) {
-  Cluster cluster(where, options.dry_run);
-  const std::vector<kube::PodPool> pool_objects = cluster.pools();
-  const std::vector<kube::PodBlock> blocks = cluster.blocks();
+int reap(const Context& context, const ClusterOptions& cluster, const ReapOptions& options) {
+  Cluster api(cluster, options.dry_run);
+  const std::vector<kube::PodPool> pool_objects = api.pools();
+  const std::vector<kube::PodBlock> blocks = api.blocks();
   // Not by what is remembered somewhere: a Node that is missing there may have just come.
   const std::vector<kube::Node> nodes =
-      cluster.ask("list", "nodes", [](kube::Client& client) { return client.nodes(); });
-  const std::chrono::sys_seconds now{std::chrono::seconds(cluster.now())};
+      api.ask("list", "nodes", [](kube::Client& client) { return client.nodes(); });
+  const std::chrono::sys_seconds now{std::chrono::seconds(api.now())};
   pools::Cluster seen{.nodes = {}, .pools = read_pools(pool_objects), .now = now};
   for (const kube::Node& node : nodes) {
     seen.nodes.emplace(node.name, node);
@@ -144,9 +144,9 @@ int reap(const Context& context, const ClusterOptions& where, const ReapOptions&
     std::string what = is_dead ? "freed: its node is dead" : text_of(reaping);
     try {
       if (is_dead) {
-        end_at_once(cluster, block);
+        end_at_once(api, block);
       } else {
-        carry_out(cluster, block, reaping, now);
+        carry_out(api, block, reaping, now);
       }
     } catch (const kube::ApiError& error) {
       // Somebody else was at it; the next time will tell.
@@ -162,7 +162,7 @@ int reap(const Context& context, const ClusterOptions& where, const ReapOptions&
     table.add({block.name, block.pool, block.node_name, what});
   }
   if (options.dead_node.empty()) {
-    write_counts(cluster, pool_objects, blocks, now);
+    write_counts(api, pool_objects, blocks, now);
   }
   if (context.json) {
     print(document);

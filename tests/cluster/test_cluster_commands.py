@@ -14,7 +14,7 @@ from lab.cluster import Cluster, inside
 from lab.cluster import pod as pod_of
 from lab.control_plane import API, SERVICES
 from lab.kubectl import Kubectl
-from lab.pools import block, name_of, pool
+from lab.pools import GONE_SINCE, block, name_of, pool
 from lab.waiting import until
 
 OLD, NEW, NEW6 = "172.20.0.0/16", "172.21.0.0/16", "fd00:21::/48"
@@ -543,3 +543,90 @@ def test_a_plan_tells_what_may_not_be_seen(admin: Kubectl, with_rights: Callable
         assert f"not allowed to list {resource}" in warnings
     said = guest.refusal("migrate", "status", "--from", NEW)
     assert "not allowed to list pods" in said
+
+
+# The reaper.
+
+
+def seconds_ago(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds))
+
+
+def verdicts(podlease: Podlease, *arguments: str) -> dict[str, str]:
+    found = podlease.json("gc", "--cluster", *arguments)
+    return {each["block"]: each["verdict"] for each in found}
+
+
+def test_blocks_of_a_node_that_is_gone_are_freed_after_the_grace(
+    admin: Kubectl, podlease: Podlease
+):
+    admin.create(pool("default", [OLD], reapGrace="1h"))
+    own_block(admin, "172.20.0.0/26", "node1", "default", used=3)
+    admin.create(block("172.20.0.64/26", "gone", pool="default", status={"used": 2}))
+    name = "172.20.0.64-26"
+
+    assert verdicts(podlease, "--dry-run") == {name: "deleted"}
+    assert "deletionTimestamp" not in admin.get("podblock", name)["metadata"]
+    assert verdicts(podlease) == {name: "deleted"}
+    assert verdicts(podlease) == {name: "missed"}
+    assert verdicts(podlease) == {name: "still-missed"}
+    metadata = admin.get("podblock", name)["metadata"]
+    since, until_then = metadata["annotations"][GONE_SINCE].split()
+    assert metadata["deletionTimestamp"] <= since <= until_then
+
+    def marked(since: int, until_then: int) -> None:
+        mark = f"{seconds_ago(since)} {seconds_ago(until_then)}"
+        admin.patch("podblock", name, {"metadata": {"annotations": {GONE_SINCE: mark}}})
+
+    marked(7200, 1200)  # not looked at for longer than a quarter of the grace: it may have been back
+    assert verdicts(podlease) == {name: "missed"}
+    marked(7200, 60)
+    assert verdicts(podlease) == {name: "freed"}
+    (left,) = admin.list("podblocks")
+    assert left["metadata"]["name"] == "172.20.0.0-26"
+    assert verdicts(podlease) == {}
+    status = admin.get("podpool", "default")["status"]
+    assert (status["blocks"], status["nodes"], status["used"]) == (1, 1, 3)
+    assert status["capacity"] == 1024
+
+
+def test_a_node_that_is_back_keeps_its_blocks(admin: Kubectl, podlease: Podlease):
+    admin.create(pool("default", [OLD], reapGrace="1h"))
+    own_block(admin, "172.20.0.0/26", "node1", "default")
+    admin.delete("podblock", "172.20.0.0-26", wait=False)
+    mark = {"metadata": {"annotations": {GONE_SINCE: f"{seconds_ago(7200)} {seconds_ago(9)}"}}}
+    admin.patch("podblock", "172.20.0.0-26", mark)
+    assert verdicts(podlease) == {"172.20.0.0-26": "back"}
+    metadata = admin.get("podblock", "172.20.0.0-26")["metadata"]
+    assert GONE_SINCE not in metadata.get("annotations", {})
+    assert verdicts(podlease) == {}
+
+
+def test_another_machine_of_the_same_name_does_not_keep_them(admin: Kubectl, podlease: Podlease):
+    admin.create(pool("default", [OLD]), block("172.20.0.0/26", "node1", pool="default"))
+    assert verdicts(podlease) == {"172.20.0.0-26": "deleted"}
+
+
+def test_nothing_of_a_paused_pool_is_reaped(admin: Kubectl, podlease: Podlease):
+    admin.create(pool("default", [OLD], paused=True))
+    admin.create(block("172.20.0.0/26", "gone", pool="default"))
+    assert verdicts(podlease) == {}
+
+
+def test_blocks_of_a_node_that_is_known_to_be_dead_are_freed_at_once(
+    admin: Kubectl, podlease: Podlease
+):
+    admin.create(pool("default", [OLD]))
+    own_block(admin, "172.20.0.0/26", "node1", "default")
+    admin.create(block("172.20.0.64/26", "gone", pool="default"))
+    assert "Node node1 is Ready" in podlease.refusal("gc", "--cluster", "--node=node1", "--dead")
+    assert "go together" in podlease.refusal("gc", "--cluster", "--node=gone")
+    assert verdicts(podlease, "--node=gone", "--dead") == {"172.20.0.64-26": "freed"}
+    (left,) = admin.list("podblocks")
+    assert left["metadata"]["name"] == "172.20.0.0-26"
+
+
+def test_the_reaper_is_told_what_it_may_not(with_rights: Callable[..., Podlease], admin: Kubectl):
+    rights = ["list podpools.podlease.io", "list podblocks.podlease.io"]
+    said = with_rights(*rights).refusal("gc", "--cluster")
+    assert "not allowed to list nodes" in said

@@ -11,7 +11,7 @@ from lab import places, pools
 from lab.cluster import Cluster, pod
 from lab.control_plane import API
 from lab.kubectl import Kubectl, KubectlError
-from lab.pools import IN_USE, NOT_ITS_OWN, block, name_of, pool
+from lab.pools import GONE_SINCE, IN_USE, NOT_ITS_OWN, block, name_of, pool
 from lab.waiting import until
 
 CIDR, CIDR6 = "172.20.0.0/16", "fd00:10::/48"
@@ -646,7 +646,9 @@ def test_the_reaper_frees_and_changes_nothing(
     for change in changes:
         said = refusal(reaper.patch, "podblock", name, change)
         assert "Forbidden" in said or "forbidden" in said, said
-        assert "the reaper deletes blocks and removes their finalizers, and changes nothing" in said
+        assert "removes their finalizers, and changes nothing else of them" in said
+    for mark in ("since when its node is gone", None):
+        reaper.patch("podblock", name, {"metadata": {"annotations": {GONE_SINCE: mark}}})
     said = refusal(reaper.patch, "podblock", name, {"spec": {"nodeName": "node1"}})
     assert "nodeName differs" in said, said
     said = refusal(reaper.create, block("172.20.9.0/26", "node1"))

@@ -17,6 +17,7 @@ from lab.worker import Worker
 
 VERSION = "podlease.io/v1alpha1"
 IN_USE = "podlease.io/in-use"
+GONE_SINCE = "podlease.io/node-gone-since"
 CRDS = places.ROOT / "conf/kubernetes/crds.yaml"
 RBAC = places.ROOT / "conf/kubernetes/rbac.yaml"
 
