@@ -379,6 +379,7 @@ class Blocks::Call {
 
   // One transaction of the store, committed if `work` returns.
   template <typename Work>
+  // NOLINTNEXTLINE(modernize-use-nodiscard): most work has no result
   std::invoke_result_t<Work, Transaction&> in_store(const Work& work) const {
     Store store = Store::open(blocks_->options_.store);
     Transaction transaction = store.begin();
@@ -501,7 +502,7 @@ class Blocks::Call {
 
   // Sends a claim until the server has said whose the block is. Returns whether it is ours. `sent`:
   // it may have been before.
-  bool send(Block block, const Owner& owner, bool sent) {
+  bool send(const Block& block, const Owner& owner, bool sent) {
     constexpr int kMostTries = 3;
     const PodBlock object{.name = block_name(block.cidr),
                           .finalizers = {std::string(kube::kInUse)},
@@ -546,6 +547,7 @@ class Blocks::Call {
   }
 
   // Takes note of whose the block is. Returns whether it is ours.
+  // NOLINTNEXTLINE(modernize-use-nodiscard): that it is noted may be all that is wanted
   bool settle(Block block, const PodBlock& there, const Owner& owner, const Moment& asked) const {
     if (!is_ours(there, block, owner)) {
       if (!is_forgotten(there, block.network, owner)) {

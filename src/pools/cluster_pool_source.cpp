@@ -77,7 +77,10 @@ void refuse_overlap(const Pool& pool, const kube::Node& node, const config::NetC
       const std::optional<Prefix> cidr = Prefix::parse(text);
       if (cidr && cidr->overlaps(entry.cidr)) {
         throw Error(ErrorKind::kConfig,
-                    what + " meets the podCIDR " + text + " of Node " + node.name,
+                    std::string(what)
+                        .append(" meets the podCIDR ")
+                        .append(text)
+                        .append(" of Node " + node.name),
                     "kube-controller-manager gives out that one: a pool lies outside every "
                     "--cluster-cidr");
       }
@@ -86,7 +89,10 @@ void refuse_overlap(const Pool& pool, const kube::Node& node, const config::NetC
       const std::optional<Address> address = Address::parse(text);
       if (address && entry.cidr.contains(*address) && conf.prefix != PrefixMode::kPool) {
         throw Error(ErrorKind::kConfig,
-                    what + " contains " + text + ", the address of Node " + node.name,
+                    std::string(what)
+                        .append(" contains ")
+                        .append(text)
+                        .append(", the address of Node " + node.name),
                     "pods there would cut the node off: use another CIDR, or ipam.prefix "
                     "\"pool\" where pods and nodes share one network");
       }

@@ -77,7 +77,7 @@ std::optional<Outcome> take_turn(const Turn& turn,
   }
   // The store could tell too, but everybody here would wait for its lock in turn.
   const std::optional<std::string> left = read_file(turn.lock, kLongestWord);
-  if (const auto outcome = Word::read(left ? *left : std::string_view(), turn.work, turn.asked)) {
+  if (auto outcome = Word::read(left ? *left : std::string_view(), turn.work, turn.asked)) {
     return outcome;
   }
   Outcome outcome{.by_other = false, .failure = work()};
