@@ -121,6 +121,7 @@ struct Scene {
   std::function<void(Machine&, const Pool&)> work;
 };
 
+// NOLINTNEXTLINE(readability-identifier-naming): GoogleTest looks for it by this name
 void PrintTo(const Scene& scene, std::ostream* out) {
   *out << scene.name;
 }

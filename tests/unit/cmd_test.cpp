@@ -57,7 +57,7 @@ TEST(BlockViewTest, IsInUseWhileItsNodeVerifiesIt) {
 }
 
 TEST(BlockViewTest, IsUnverifiedAfterHalfOfReapGrace) {
-  constexpr std::int64_t kHalf = 3 * 3600;
+  constexpr std::int64_t kHalf = std::int64_t{3} * 3600;
   kube::PodBlock block = block_object("172.20.0.0/26");
   const std::int64_t verified = kNow - *judge(block).verified;
   EXPECT_EQ(judge(block, &kNodes, verified + kHalf).state, State::kInUse);

@@ -131,7 +131,7 @@ class FakeServer {
   [[nodiscard]] std::size_t late() const { return late_.size(); }
 
   // The next requests of that verb end so.
-  void fail(const std::string& verb, std::vector<Fault> faults) {
+  void fail(const std::string& verb, const std::vector<Fault>& faults) {
     for (const Fault& fault : faults) {
       script_[verb].push_back(fault);
     }
@@ -451,6 +451,7 @@ class Machine final : public pools::NodeReader {
   }
   static std::vector<std::string> cidrs(const std::vector<store::Block>& blocks) {
     std::vector<std::string> texts;
+    texts.reserve(blocks.size());
     for (const store::Block& block : blocks) {
       texts.push_back(block.cidr.to_string());
     }
