@@ -1,6 +1,6 @@
-// Feeds one text to a reader of area kube, which the first byte picks: a kubeconfig, a Node or a
-// CiliumNode. Only podlease's own errors may come of it, and what is kept of an object must read
-// back as the same.
+// Feeds one text to a reader of area kube, which the first byte picks: a kubeconfig, a Node, a
+// CiliumNode, a PodPool or a PodBlock. Only podlease's own errors may come of it, and what is kept
+// of an object must read back as the same.
 
 #include <cstdint>
 #include <cstdlib>
@@ -12,6 +12,7 @@
 #include "podlease/base/text.h"
 #include "podlease/kube/kubeconfig.h"
 #include "podlease/kube/objects.h"
+#include "podlease/kube/pool_objects.h"
 #include "scratch.h"
 
 namespace podlease::kube {
@@ -68,6 +69,12 @@ void check(std::string_view text) {
       break;
     case 'c':
       check_object(text, parse_cilium_node);
+      break;
+    case 'p':
+      check_object(text, parse_pod_pool);
+      break;
+    case 'b':
+      check_object(text, parse_pod_block);
       break;
     default:
       check_kubeconfig(text);
