@@ -185,6 +185,9 @@ std::vector<Block> Blocks::spare(Transaction& transaction, const std::vector<Blo
   constexpr Uint128 kNeverLeased = 3;  // of a block: network, gateway, broadcast
   const std::optional<store::Network> known =
       blocks.empty() ? std::nullopt : transaction.find_network(blocks.front().network);
+  const auto is_at_rest = [&](const Block& block) {
+    return !known || transaction.is_at_rest(*known, block.cidr.range(), network.cooldown, now);
+  };
   std::vector<Block> spare;
   std::vector<Block> empty;
   std::set<Family> with_room;  // has a block to lease from that stays
@@ -192,29 +195,38 @@ std::vector<Block> Blocks::spare(Transaction& transaction, const std::vector<Blo
     if (block.state != State::kOwned || block.unexplored) {
       continue;
     }
-    const bool may_serve = network.pool != nullptr && network.pool->name == block.pool &&
-                           !block.ending && network.pool->is_active(block.cidr);
+    const bool serves = network.pool != nullptr && may_serve(block, *network.pool);
     const std::uint64_t leases = known ? transaction.leased_in(*known, block.cidr.range()) : 0;
     if (leases > 0) {
-      if (may_serve && block.cidr.range().size() > leases + kNeverLeased) {
+      if (serves && block.cidr.range().size() > leases + kNeverLeased) {
         with_room.insert(block.cidr.family());
       }
-    } else if (may_serve) {
+    } else if (serves) {
       empty.push_back(block);
-    } else if (!known ||
-               transaction.is_at_rest(*known, block.cidr.range(), network.cooldown, now)) {
+    } else if (is_at_rest(block)) {
       spare.push_back(block);
     }
   }
   for (const Block& block : empty) {
     // One of them stays where there is no other to lease from.
     if (!with_room.insert(block.cidr.family()).second &&
-        store::elapsed(block.claimed, now) >= kMinimumAge &&
-        (!known || transaction.is_at_rest(*known, block.cidr.range(), network.cooldown, now))) {
+        store::elapsed(block.claimed, now) >= kMinimumAge && is_at_rest(block)) {
       spare.push_back(block);
     }
   }
   return spare;
+}
+
+bool Blocks::any_to_give_back(Transaction& transaction, const std::vector<Block>& blocks,
+                              const Network& network, const Moment& now, Milliseconds refresh) {
+  const std::vector<Block> found = spare(transaction, blocks, network, now);
+  return std::any_of(found.begin(), found.end(),
+                     [&](const Block& block) { return may_ask(block, now, refresh); });
+}
+
+bool Blocks::may_serve(const Block& block, const Pool& pool) {
+  return block.state == State::kOwned && block.pool == pool.name && !block.ending &&
+         pool.is_active(block.cidr);
 }
 
 // What one call does with blocks: it asks the API, and has the store open in between only.

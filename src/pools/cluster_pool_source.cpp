@@ -240,11 +240,9 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
            .ranges = {range_of(block, pool_->cidr_of(block.cidr), *conf_)}});
     }
   }
-  const std::vector<Block> spare =
-      Blocks::spare(transaction, blocks, {.pool = &*pool_, .cooldown = conf_->cooldown}, now);
-  untidy_ = std::any_of(spare.begin(), spare.end(), [&](const Block& block) {
-    return Blocks::may_ask(block, now, objects_->options().refresh);
-  });
+  untidy_ =
+      Blocks::any_to_give_back(transaction, blocks, {.pool = &*pool_, .cooldown = conf_->cooldown},
+                               now, objects_->options().refresh);
   return offer_of(transaction, now, view, blocks, std::move(knowledge));
 }
 
@@ -309,8 +307,7 @@ Knowledge ClusterPoolSource::offer_of(store::Transaction& transaction, const sto
       }
       const PoolCidr* const entry = pool_->cidr_of(block.cidr);
       const bool is_fresh = Blocks::is_fresh(block, now);
-      const bool may_serve = block.state == State::kOwned && block.pool == pool_->name &&
-                             !block.ending && pool_->is_active(block.cidr);
+      const bool may_serve = Blocks::may_serve(block, *pool_);
       const std::uint64_t leases =
           network ? transaction.leased_in(*network, block.cidr.range()) : 0;
       knowledge.looks.push_back({.place = "block " + block.cidr.to_string(),

@@ -1,7 +1,5 @@
 #include "podlease/pools/former_blocks.h"
 
-#include <algorithm>
-
 namespace podlease::pools {
 
 Knowledge FormerBlocks::consult(store::Transaction& transaction, const store::Moment& now) const {
@@ -12,13 +10,8 @@ Knowledge FormerBlocks::consult(store::Transaction& transaction, const store::Mo
                                .value = "PodPool " + block.pool,
                                .outcome = "drains: the network draws from something else now"});
   }
-  const std::vector<store::Block> spare =
-      blocks.empty()
-          ? std::vector<store::Block>{}
-          : Blocks::spare(transaction, blocks, {.pool = nullptr, .cooldown = cooldown_}, now);
-  untidy_ = std::any_of(spare.begin(), spare.end(), [&](const store::Block& block) {
-    return Blocks::may_ask(block, now, refresh_);
-  });
+  untidy_ = Blocks::any_to_give_back(transaction, blocks, {.pool = nullptr, .cooldown = cooldown_},
+                                     now, refresh_);
   return knowledge;
 }
 

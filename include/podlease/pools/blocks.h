@@ -146,6 +146,13 @@ class Blocks {
                                                        const std::vector<store::Block>& blocks,
                                                        const Network& network,
                                                        const store::Moment& now);
+  // Reports whether one of those is worth asking the cluster about now.
+  [[nodiscard]] static bool any_to_give_back(store::Transaction& transaction,
+                                             const std::vector<store::Block>& blocks,
+                                             const Network& network, const store::Moment& now,
+                                             Milliseconds refresh);
+  // Reports whether a network that draws from `pool` may lease from a block, once it is fresh.
+  [[nodiscard]] static bool may_serve(const store::Block& block, const Pool& pool);
 
  private:
   class Call;
