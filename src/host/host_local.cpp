@@ -1,6 +1,7 @@
 #include "podlease/host/host_local.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <set>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "podlease/base/error.h"
 #include "podlease/base/flock.h"
@@ -155,6 +157,20 @@ void put_file(const fs::path& folder, const std::string& name, std::string_view 
   }
 }
 
+// What host-local locks in a folder, and where that is.
+std::pair<UniqueFd, fs::path> open_lock(const fs::path& folder) {
+  fs::path path = folder / kLockName;
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd && errno == ENOENT) {
+    path = folder;
+    fd.reset(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  if (!fd) {
+    throw io_error("open " + path.string(), errno);
+  }
+  return {std::move(fd), std::move(path)};
+}
+
 }  // namespace
 
 std::optional<std::string> HostLocalFolder::stamp() const {
@@ -202,22 +218,25 @@ void HostLocalFolder::prepare() const {
 }
 
 UniqueFd HostLocalFolder::lock(Milliseconds timeout) const {
-  fs::path path = path_ / kLockName;
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!fd && errno == ENOENT) {
-    path = path_;
-    fd.reset(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  if (!fd) {
-    throw io_error("open " + path.string(), errno);
-  }
+  auto [fd, path] = open_lock(path_);
   if (!flock_within(fd.get(), timeout, path.string())) {
     throw Error(
         ErrorKind::kBusy,
         path.string() + " was locked for " + std::to_string(timeout.count()) + " ms",
         "a host-local process works in that folder or hangs; see who: fuser -v " + path.string());
   }
-  return fd;
+  return std::move(fd);
+}
+
+std::optional<UniqueFd> HostLocalFolder::try_lock() const {
+  auto [fd, path] = open_lock(path_);
+  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) {
+      throw io_error("lock " + path.string(), errno);
+    }
+    return std::nullopt;
+  }
+  return std::move(fd);
 }
 
 HostLocalState HostLocalFolder::read() const {

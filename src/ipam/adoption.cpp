@@ -222,10 +222,22 @@ bool HostLocal::is_known(store::Transaction& transaction, const store::Network& 
   });
 }
 
-std::vector<UniqueFd> HostLocal::lock(Milliseconds timeout) const {
-  std::vector<UniqueFd> locks;
+HostLocal::Locks HostLocal::lock(Milliseconds timeout) const {
+  Locks locks;
   for (const HostLocalFolder& folder : folders_) {
     locks.push_back(folder.lock(timeout));
+  }
+  return locks;
+}
+
+std::optional<HostLocal::Locks> HostLocal::try_lock() const {
+  Locks locks;
+  for (const HostLocalFolder& folder : folders_) {
+    std::optional<UniqueFd> lock = folder.try_lock();
+    if (!lock) {
+      return std::nullopt;
+    }
+    locks.push_back(*std::move(lock));
   }
   return locks;
 }

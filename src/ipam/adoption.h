@@ -2,6 +2,7 @@
 #define PODLEASE_SRC_IPAM_ADOPTION_H_
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,9 +47,15 @@ class HostLocal {
   // Reports whether what the store knows of the folders is all there is to know.
   [[nodiscard]] bool is_known(store::Transaction& transaction, const store::Network& network) const;
 
+  using Locks = std::vector<UniqueFd>;
+
   // Takes host-local's locks; to be held until what depends on the folders is committed. Before the
   // store's lock. Throws kBusy or kIo.
-  [[nodiscard]] std::vector<UniqueFd> lock(Milliseconds timeout) const;
+  [[nodiscard]] Locks lock(Milliseconds timeout) const;
+
+  // The same, if nobody has any of them at this moment. Who does not wait may have the store's lock
+  // already.
+  [[nodiscard]] std::optional<Locks> try_lock() const;
 
   // Under host-local's locks, on the first use of a network: leases what its files say, each as
   // `offer` would answer it, unless `inventory` tells that its holder has ended. Returns what it

@@ -21,8 +21,7 @@
 namespace podlease::ipam {
 
 // What the machine itself tells of the addresses in use, whatever a store says or has lost:
-// libcni's cache, and the addresses inside the network namespaces that can be seen. Gathered once,
-// before any lock is taken.
+// libcni's cache, and the addresses inside the network namespaces that can be seen. Gathered once.
 class Inventory {
  public:
   // `caller`, if any, is the attachment in namespace `netns` that is being added right now.

@@ -60,7 +60,7 @@ Standing standing_of(Transaction& transaction, const Network& network,
 // A store, one transaction in it, and a network whose host-local folders have been taken account
 // of. What is declared last ends first: transaction, store's lock, host-local's locks.
 struct Session {
-  std::vector<UniqueFd> host_local_locks;
+  HostLocal::Locks host_local_locks;
   Store store;
   Transaction transaction;
   Network network;
@@ -83,94 +83,87 @@ struct Opening {
   bool may_ask = true;  // whoever the source asks, where it does not know enough
 };
 
-// What is known of the ranges goes into `offer`, or what keeps it from being known into `obstacle`:
-// what is leased stays so all the same. Returns the rest.
-pools::Knowledge take_offer(pools::Knowledge knowledge, std::optional<pools::Offer>& offer,
-                            std::optional<Error>& obstacle) {
-  offer.emplace();
-  obstacle.reset();
-  if (const auto* const error = std::get_if<Error>(&knowledge.answer)) {
-    obstacle = *error;
-  } else {
-    *offer = std::get<pools::Offer>(std::move(knowledge.answer));
-  }
-  return knowledge;
-}
-
 // `open` gives the store. Mostly one look tells that the network is known and the folders hold
-// nothing new; otherwise the store is closed and opened again under host-local's locks, which come
-// first. Should the network have been exported to yet another folder meanwhile, once more.
+// nothing new. Otherwise the machine is looked through under the store's lock: of many that come at
+// once, one does it, and the others wait for what it found. host-local's locks come before the
+// store's: they are waited for with the store closed, and then it is opened again.
 Session open_session(const std::string& network_name, const Opening& opening,
                      const std::function<Store()>& open) {
-  std::optional<Inventory> inventory;
-  std::optional<pools::Offer> offer;
-  std::optional<Error> obstacle;
-  pools::Offer unexplored;
-  for (bool refreshed = false; !offer; refreshed = true) {
+  std::optional<HostLocal::Locks> locks;
+  for (bool may_ask = opening.may_ask;; may_ask = false) {
     Store store = open();
     Transaction transaction = store.begin();
-    pools::Knowledge knowledge = opening.source->consult(transaction, *opening.now);
-    if (knowledge.stale && opening.may_ask && !refreshed) {
-      const bool urgent = knowledge.offer() == nullptr;
+    const auto close = [&] {
       { const Transaction ended = std::move(transaction); }
       { const Store closed = std::move(store); }
-      opening.source->refresh(urgent);
+    };
+    pools::Knowledge knowledge = opening.source->consult(transaction, *opening.now);
+    if (knowledge.stale && may_ask) {
+      close();
+      opening.source->refresh(knowledge.offer() == nullptr);
       continue;
     }
-    knowledge = take_offer(std::move(knowledge), offer, obstacle);
-    std::optional<Network> network = transaction.find_network(network_name);
-    if (network) {
-      opening.host_local->watch_exported(transaction, *network);
+    pools::Offer offer;
+    std::optional<Error> obstacle;
+    if (const auto* const error = std::get_if<Error>(&knowledge.answer)) {
+      obstacle = *error;
+    } else {
+      offer = std::get<pools::Offer>(std::move(knowledge.answer));
     }
-    unexplored.sets = std::move(knowledge.unexplored);
-    if (network && unexplored.sets.empty() && opening.host_local->is_known(transaction, *network)) {
+    std::optional<Network> network = transaction.find_network(network_name);
+    const bool first_use = !network;
+    const bool more_folders = network && opening.host_local->watch_exported(transaction, *network);
+    if (network && knowledge.unexplored.empty() &&
+        opening.host_local->is_known(transaction, *network)) {
       return {.host_local_locks = {},
               .store = std::move(store),
               .transaction = std::move(transaction),
               .network = *std::move(network),
-              .offer = *std::move(offer),
-              .obstacle = obstacle};
+              .offer = std::move(offer),
+              .obstacle = std::move(obstacle)};
     }
-    if (!network || !unexplored.sets.empty()) {
+    if (!locks || more_folders) {
+      locks.reset();
+      locks = opening.host_local->try_lock();
+    }
+    if (!locks) {
+      close();
+      locks = opening.host_local->lock(opening.lock_timeout);
+      continue;
+    }
+    std::optional<Inventory> inventory;
+    if (first_use || !knowledge.unexplored.empty()) {
       inventory.emplace(*opening.host, opening.places->cni_cache, network_name, opening.caller,
                         opening.netns);
     }
-  }
-  std::vector<UniqueFd> locks = opening.host_local->lock(opening.lock_timeout);
-  Store store = open();
-  Transaction transaction = store.begin();
-  const bool first_use = !transaction.find_network(network_name);
-  Network network = transaction.ensure_network(network_name);
-  // Anew: while the store was closed, a block may have been given back or lost.
-  unexplored.sets =
-      take_offer(opening.source->consult(transaction, *opening.now), offer, obstacle).unexplored;
-  const bool shared = network.handover == store::Handover::kShared;
-  if (opening.host_local->watch_exported(transaction, network)) {
-    throw Error(ErrorKind::kBusy, "network " + network_name + " is being exported to host-local",
-                "try again");
-  }
-  std::vector<Found> found;
-  if (first_use && inventory) {
-    found = opening.host_local->adopt(transaction, network, *offer, *opening.now, *inventory);
-    for (Found& other : adopt_others(transaction, network, *offer, *opening.now, *inventory)) {
-      found.push_back(std::move(other));
+    if (!network) {
+      network = transaction.ensure_network(network_name);
     }
-  } else {
-    opening.host_local->follow(transaction, network, *offer, *opening.now, *opening.log);
-  }
-  if (inventory && !unexplored.sets.empty() && opening.source->explored(transaction)) {
-    for (Found& other : adopt_others(transaction, network, unexplored, *opening.now, *inventory)) {
-      found.push_back(std::move(other));
+    const bool shared = network->handover == store::Handover::kShared;
+    std::vector<Found> found;
+    const auto adopt_into = [&](const pools::Offer& ranges) {
+      for (Found& other : adopt_others(transaction, *network, ranges, *opening.now, *inventory)) {
+        found.push_back(std::move(other));
+      }
+    };
+    if (first_use) {
+      found = opening.host_local->adopt(transaction, *network, offer, *opening.now, *inventory);
+      adopt_into(offer);
+    } else {
+      opening.host_local->follow(transaction, *network, offer, *opening.now, *opening.log);
     }
+    if (!knowledge.unexplored.empty() && opening.source->explored(transaction)) {
+      adopt_into({.sets = std::move(knowledge.unexplored)});
+    }
+    return {.host_local_locks = *std::move(locks),
+            .store = std::move(store),
+            .transaction = std::move(transaction),
+            .network = *std::move(network),
+            .offer = std::move(offer),
+            .obstacle = std::move(obstacle),
+            .shared = shared,
+            .found = std::move(found)};
   }
-  return {.host_local_locks = std::move(locks),
-          .store = std::move(store),
-          .transaction = std::move(transaction),
-          .network = std::move(network),
-          .offer = *std::move(offer),
-          .obstacle = obstacle,
-          .shared = shared,
-          .found = std::move(found)};
 }
 
 void refuse_if_unknown(const Session& session) {
@@ -839,7 +832,7 @@ void Leases::end_in_host_local(const std::vector<std::filesystem::path>& host_lo
     for (const std::filesystem::path& exported : host_local_folders) {
       host_local.watch(exported);
     }
-    const std::vector<UniqueFd> locks = host_local.lock(std::min(lock_timeout_, kPatience));
+    const HostLocal::Locks locks = host_local.lock(std::min(lock_timeout_, kPatience));
     std::optional<Store> store = Store::open_existing(options(folder));
     if (store) {
       Transaction transaction = store->begin();
@@ -1045,7 +1038,7 @@ host::HostLocalState Leases::export_to_host_local(const std::string& network_nam
     folder.prepare();
   }
   host_local.watch(folder.path());
-  const std::vector<UniqueFd> locks = host_local.lock(lock_timeout_);
+  const HostLocal::Locks locks = host_local.lock(lock_timeout_);
   std::optional<Store> store;
   Transaction transaction = find(store);
   Network network = *transaction.find_network(network_name);

@@ -236,18 +236,14 @@ class Blocks::Call {
 
   // Claims.
 
-  // Goes on with claims whose fate is not known. Returns those that are ours. Throws if the API
-  // cannot tell.
-  std::vector<Block> resume(const Owner& owner) {
-    std::vector<Block> ours;
+  // Goes on with claims whose fate is not known. Throws if the API cannot tell.
+  void resume(const Owner& owner) {
     for (const Block& block : all_blocks()) {
       if (block.state != State::kClaiming) {
         continue;
       }
       try {
-        if (send(block, owner, true)) {
-          ours.push_back(block);
-        }
+        static_cast<void>(send(block, owner, true));
       } catch (const ApiError& error) {
         if (!kube::is_certainly_refused(error.cause())) {
           throw;
@@ -255,7 +251,17 @@ class Blocks::Call {
         log(LogLevel::kWarning, error.what());
       }
     }
-    return ours;
+  }
+
+  // Reports whether there is a block that whoever wants one did not know of: another process of
+  // this node has got it meanwhile.
+  [[nodiscard]] bool is_served(const Claim& wanted, Family family) const {
+    const std::vector<Block> blocks = all_blocks();
+    return std::any_of(blocks.begin(), blocks.end(), [&](const Block& block) {
+      return block.network == wanted.network && block.cidr.family() == family &&
+             may_serve(block, *wanted.pool) && is_fresh(block, moment()) &&
+             std::find(wanted.known.begin(), wanted.known.end(), block.cidr) == wanted.known.end();
+    });
   }
 
   void claim(const Claim& wanted, Family family) {
@@ -263,13 +269,14 @@ class Blocks::Call {
     const Pool& pool = *wanted.pool;
     const Owner& owner = *wanted.owner;
     std::vector<kube::BlockBrief> briefs;
+    net::IntervalSet free;
     for (const bool may_be_old : {true, false}) {
       briefs = api().list(may_be_old);
       const std::set<Family> adopted = adopt(wanted, briefs);
       if (adopted.contains(family)) {
         return;
       }
-      net::IntervalSet free = pool.claimable(family, wanted.exclude);
+      free = pool.claimable(family, wanted.exclude);
       free.erase(taken(briefs, family, pool.block_length(family)));
       for (int conflicts = 0; conflicts < kMostConflicts && !free.empty(); ++conflicts) {
         const Block block = chosen(network, pool, free, family);
@@ -279,6 +286,12 @@ class Blocks::Call {
         }
         free.erase(block.cidr.range());
       }
+    }
+    if (!free.empty()) {
+      throw Error(
+          ErrorKind::kBusy,
+          "other nodes came first " + std::to_string(2 * kMostConflicts) + " times",
+          "PodPool " + pool.name + " is almost full, or many nodes claim at once: try again");
     }
     tell_own_use(briefs);
     throw full(pool, family, briefs, wanted.exclude);
@@ -359,7 +372,7 @@ class Blocks::Call {
   }
 
   std::vector<Block> leave(const Owner& owner, bool even_in_use) {
-    static_cast<void>(resume(owner));
+    resume(owner);
     std::vector<Block> given;
     for (const Block& block : all_blocks()) {
       if (block.state != State::kClaiming && (even_in_use || !block.unexplored) &&
@@ -860,12 +873,9 @@ void Blocks::claim(const Claim& claim, const Moment& asked) {
   }
   const std::optional<Outcome> outcome = in_turn(work, asked, [&] {
     Call call(*this);
-    const std::vector<Block> resumed = call.resume(*claim.owner);
+    call.resume(*claim.owner);
     for (const Family family : claim.families) {
-      if (std::none_of(resumed.begin(), resumed.end(), [&](const Block& block) {
-            return block.network == claim.network && block.pool == claim.pool->name &&
-                   block.cidr.family() == family && claim.pool->is_active(block.cidr);
-          })) {
+      if (!call.is_served(claim, family)) {
         call.claim(claim, family);
       }
     }

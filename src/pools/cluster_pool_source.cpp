@@ -192,6 +192,7 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
   pool_.reset();
   owner_.reset();
   unexplored_.clear();
+  offered_.clear();
   blocks_due_ = false;
   untidy_ = false;
   Knowledge knowledge{.answer = not_known_yet(), .stale = view.stale || !view.recent};
@@ -317,6 +318,7 @@ Knowledge ClusterPoolSource::offer_of(store::Transaction& transaction, const sto
       unverified = unverified || (may_serve && !is_fresh);
       if (may_serve && is_fresh) {
         candidates.push_back({.range = range_of(block, entry, *conf_), .leases = leases});
+        offered_.push_back(block.cidr);
       }
     }
     std::stable_sort(candidates.begin(), candidates.end(),
@@ -394,7 +396,8 @@ void ClusterPoolSource::grow(const std::vector<Family>& families, const store::M
                     .pool = &*pool_,
                     .owner = &*owner_,
                     .families = families,
-                    .exclude = conf_->exclude},
+                    .exclude = conf_->exclude,
+                    .known = offered_},
                    asked);
   }
 }
@@ -418,7 +421,8 @@ void ClusterPoolSource::keep() {
                              .pool = &*pool_,
                              .owner = &*owner_,
                              .families = {},
-                             .exclude = {}});
+                             .exclude = {},
+                             .known = {}});
   }
   tidy();
 }

@@ -189,7 +189,6 @@ def test_a_hundred_pods_at_once(pooled: Cluster, nodes: tuple[Worker, Worker]):
             assert all(inside(address, own) for address in held[number::2])
 
 
-@pytest.mark.xfail(strict=False, reason="those that wait for a claim claim too: up to 5 blocks")
 def test_a_hundred_pods_claim_no_more_than_they_need(
     pooled: Cluster, nodes: tuple[Worker, Worker]
 ):
@@ -197,7 +196,7 @@ def test_a_hundred_pods_claim_no_more_than_they_need(
     with nodes[0].bare_pods(*names(100)) as pods, nodes[1].bare_pods(*pods):
         add_at_once(nodes, pods)
         for node in nodes:
-            assert len(cidrs_of(pooled, node)) <= 2 + 1
+            assert len(cidrs_of(pooled, node)) == 2
 
 
 def add_at_once(nodes: Sequence[Worker], pods: Sequence[str]) -> list[str]:

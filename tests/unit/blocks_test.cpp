@@ -308,12 +308,48 @@ TEST_F(BlocksTest, ClaimGetsABlockOfEachFamily) {
   EXPECT_TRUE(prefix("fd00:10::/64").contains(second.range()));
 }
 
+// Two pods start; the first claims for both families, the second sees that when it is half done.
+TEST_F(BlocksTest, WhatAnotherProcessClaimedMeanwhileIsEnough) {
+  edit({{.cidr = "172.20.0.0/24"}, {.cidr = "fd00:10::/64"}});
+  worker.claim(pool, {Family::kIpv4, Family::kIpv6});
+  const net::Prefix first = worker.rows()[0].cidr;
+  const net::Prefix second = worker.rows()[1].cidr;
+  worker.claim_beside({first}, pool, {Family::kIpv6});
+  EXPECT_THAT(worker.rows(), SizeIs(2));
+  worker.claim_beside({}, pool, {Family::kIpv4, Family::kIpv6});
+  EXPECT_THAT(worker.rows(), SizeIs(2));
+  worker.claim_beside({first, second}, pool, {Family::kIpv6});
+  EXPECT_THAT(worker.rows(), SizeIs(3));
+}
+
+TEST_F(BlocksTest, WhatCannotServeIsNotEnough) {
+  leave_only("172.20.0.128/26");
+  worker.claim(pool);
+  server.blocks.erase("172.20.0.64-26");
+  edit({{.cidr = "172.20.0.0/25"}, {.cidr = "172.20.0.128/25", .draining = true}});
+  worker.claim_beside({}, pool);
+  EXPECT_THAT(worker.rows(), SizeIs(2));
+}
+
 TEST_F(BlocksTest, AnotherWasFirstSoTheNextIsTaken) {
   server.grow_old();  // the list does not show them yet
   leave_only("172.20.0.64/26");
   worker.claim(pool);
   EXPECT_THAT(worker.states(), ElementsAre("172.20.0.64/26 owned unexplored"));
   EXPECT_THAT(asked("LIST"), ElementsAre("LIST old"));
+}
+
+TEST_F(BlocksTest, WhereOthersAlwaysComeFirstThePoolIsNotSaidToBeFull) {
+  edit({{.cidr = "172.20.0.0/20"}});
+  server.on_request = [&](const std::string& verb, const std::string& name) {
+    if (verb == "CREATE") {
+      server.put(pools::cidr_of_block(name).value().to_string(), "other");
+    }
+  };
+  const auto thrown = thrown_by([&] { worker.claim(pool); });
+  EXPECT_EQ(thrown.kind, ErrorKind::kBusy);
+  EXPECT_THAT(thrown.message, HasSubstr("other nodes came first 16 times"));
+  EXPECT_THAT(worker.rows(), IsEmpty());
 }
 
 TEST_F(BlocksTest, AfterEightConflictsTheListIsReadAnew) {

@@ -319,22 +319,35 @@ class Machine final : public pools::NodeReader {
 
   [[nodiscard]] pools::Blocks blocks() const { return pools::Blocks(options(), clock, log_); }
   [[nodiscard]] pools::Owner owner() const { return pools::owner_of(node); }
+  // As if no block that it has had a free address.
   void claim(const pools::Pool& pool, std::vector<net::Family> families = {net::Family::kIpv4},
              net::IntervalSet exclude = {}, const std::string& network = kNetwork) {
+    std::vector<net::Prefix> known;
+    for (const store::Block& block : rows()) {
+      if (block.state == store::Block::State::kOwned) {
+        known.push_back(block.cidr);
+      }
+    }
+    claim_beside(std::move(known), pool, std::move(families), std::move(exclude), network);
+  }
+  void claim_beside(std::vector<net::Prefix> known, const pools::Pool& pool,
+                    std::vector<net::Family> families = {net::Family::kIpv4},
+                    net::IntervalSet exclude = {}, const std::string& network = kNetwork) {
     const pools::Owner us = owner();
     clock.pass(Milliseconds(1));
     blocks().claim({.network = network,
                     .pool = &pool,
                     .owner = &us,
                     .families = std::move(families),
-                    .exclude = std::move(exclude)},
+                    .exclude = std::move(exclude),
+                    .known = std::move(known)},
                    moment());
   }
   void find_forgotten(const pools::Pool& pool, const std::string& network = kNetwork) {
     const pools::Owner us = owner();
     clock.pass(Milliseconds(1));
     blocks().find_forgotten(
-        {.network = network, .pool = &pool, .owner = &us, .families = {}, .exclude = {}});
+        {.network = network, .pool = &pool, .owner = &us, .families = {}, .exclude = {}, .known = {}});
   }
   void verify() {
     clock.pass(Milliseconds(1));

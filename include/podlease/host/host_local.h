@@ -71,6 +71,9 @@ class HostLocalFolder {
   // locked, as host-local once did.
   [[nodiscard]] UniqueFd lock(Milliseconds timeout) const;
 
+  // The same, if nobody has it at this moment.
+  [[nodiscard]] std::optional<UniqueFd> try_lock() const;
+
   // Everything host-local knows, to be called under its lock. Names that are neither addresses nor
   // cursors are passed over. Throws kIo for a file that cannot be read, kDecode for one too large
   // to be host-local's: a partial view must not pass for the whole.

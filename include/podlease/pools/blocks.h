@@ -101,10 +101,12 @@ class Blocks {
     const Owner* owner;
     std::vector<net::Family> families;  // one of each
     net::IntervalSet exclude;           // never leased, so no block is claimed for it
+    std::vector<net::Prefix> known;     // blocks that had no free address when that was asked for
   };
 
-  // Gets what is wanted, or waits until another process has. Throws kExhausted if the pool has none
-  // left, kBusy or kConfig if the cluster does not let us.
+  // Gets what is wanted, or waits until another process has: a block of each family that is not
+  // among the known ones. Throws kExhausted if the pool has none left, kBusy or kConfig if the
+  // cluster does not let us.
   void claim(const Claim& claim, const store::Moment& asked);
 
   // Adopts blocks of this node and network that none of its stores knows any more, whatever the

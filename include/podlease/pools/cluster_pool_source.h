@@ -52,6 +52,7 @@ class ClusterPoolSource final : public Source {
   mutable std::optional<Pool> pool_;
   mutable std::optional<Owner> owner_;
   mutable std::vector<store::Block> unexplored_;
+  mutable std::vector<net::Prefix> offered_;  // blocks
   mutable bool blocks_due_ = false;
   mutable bool untidy_ = false;
 };
