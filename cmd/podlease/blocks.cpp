@@ -51,7 +51,8 @@ int blocks(const Context& context, const ClusterOptions& options, const BlocksOp
   if (!wanted.pool.empty() && !pools.contains(wanted.pool)) {
     cluster.warn("there is no PodPool " + wanted.pool + " any more");
   }
-  const auto nodes = cluster.nodes("whether a block's node is gone is not known");
+  const auto listed = cluster.nodes("whether a block's node is gone is not known");
+  const auto nodes = listed ? std::optional(pools::by_name(*listed)) : std::nullopt;
   const std::vector<kube::PodBlock> all = cluster.blocks();
   std::vector<BlockView> views;
   for (const kube::PodBlock& block : all) {

@@ -25,14 +25,6 @@ std::string age_text(std::int64_t seconds) {
   return format_duration(std::chrono::seconds(seconds));
 }
 
-// As the reaper judges it: either id of a Node that exists keeps the block.
-bool is_there(const kube::PodBlock& block, const std::vector<kube::Node>& nodes) {
-  return std::any_of(nodes.begin(), nodes.end(), [&](const kube::Node& node) {
-    return node.uid == block.node_uid ||
-           (!block.machine_id.empty() && node.machine_id == block.machine_id);
-  });
-}
-
 // Why nothing new is leased from a block; empty: something is.
 std::string why_draining(const kube::PodBlock& block, const net::Prefix& cidr,
                          const pools::Pool* pool) {
@@ -114,7 +106,7 @@ net::Uint128 BlockView::size() const {
 }
 
 std::optional<BlockView> view_of(const kube::PodBlock& block, const Pools& pools,
-                                 const std::vector<kube::Node>* nodes, std::int64_t now) {
+                                 const pools::Nodes* nodes, std::int64_t now) {
   const std::optional<net::Prefix> cidr = net::Prefix::parse(block.cidr);
   if (!cidr) {
     return std::nullopt;
@@ -128,7 +120,7 @@ std::optional<BlockView> view_of(const kube::PodBlock& block, const Pools& pools
     view.verified = std::max<std::int64_t>(now - *verified, 0);
   }
   using State = BlockView::State;
-  if (nodes != nullptr && !is_there(block, *nodes)) {
+  if (nodes != nullptr && pools::is_node_gone(block, *nodes)) {
     view.state = State::kNodeGone;
     view.why = "Node " + block.node_name + " is gone, or is another machine by now";
     return view;

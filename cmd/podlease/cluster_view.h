@@ -14,6 +14,7 @@
 #include "podlease/net/prefix.h"
 #include "podlease/net/range.h"
 #include "podlease/pools/pool.h"
+#include "podlease/pools/reaper.h"
 
 // What a cluster's objects come to. Nothing here asks anybody, reads a clock or prints.
 namespace podlease::cmd {
@@ -58,8 +59,7 @@ struct BlockView {
 // `nodes` is null where nobody knows which there are. `now` is in seconds since 1970. Nothing: what
 // calls itself a block is none.
 [[nodiscard]] std::optional<BlockView> view_of(const kube::PodBlock& block, const Pools& pools,
-                                               const std::vector<kube::Node>* nodes,
-                                               std::int64_t now);
+                                               const pools::Nodes* nodes, std::int64_t now);
 
 // A CIDR of a pool, and what of it is taken.
 struct CidrUse {

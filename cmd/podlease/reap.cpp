@@ -121,10 +121,8 @@ int reap(const Context& context, const ClusterOptions& cluster, const ReapOption
   const std::vector<kube::Node> nodes =
       api.ask("list", "nodes", [](kube::Client& client) { return client.nodes(); });
   const std::chrono::sys_seconds now{std::chrono::seconds(api.now())};
-  pools::Cluster seen{.nodes = {}, .pools = read_pools(pool_objects), .now = now};
-  for (const kube::Node& node : nodes) {
-    seen.nodes.emplace(node.name, node);
-  }
+  const pools::Cluster seen{
+      .nodes = pools::by_name(nodes), .pools = read_pools(pool_objects), .now = now};
   if (!options.dead_node.empty()) {
     refuse_living(nodes, options.dead_node);
   }

@@ -12,17 +12,6 @@ namespace {
 
 using net::Prefix;
 
-bool is_gone(const kube::PodBlock& block, const std::map<std::string, kube::Node>& nodes) {
-  const auto node = nodes.find(block.node_name);
-  if (node == nodes.end()) {
-    return true;
-  }
-  // Neither a new uid alone, as of a Node that was deleted and came back, nor a machine of which
-  // nothing is known says that it is another one.
-  return !block.machine_id.empty() && !node->second.machine_id.empty() &&
-         node->second.machine_id != block.machine_id;
-}
-
 struct Mark {
   std::chrono::sys_seconds since;
   std::chrono::sys_seconds until;
@@ -44,12 +33,31 @@ std::optional<Mark> read_mark(const std::string& text) {
 
 }  // namespace
 
+Nodes by_name(const std::vector<kube::Node>& nodes) {
+  Nodes named;
+  for (const kube::Node& node : nodes) {
+    named.emplace(node.name, node);
+  }
+  return named;
+}
+
+bool is_node_gone(const kube::PodBlock& block, const Nodes& nodes) {
+  const auto node = nodes.find(block.node_name);
+  if (node == nodes.end()) {
+    return true;
+  }
+  // Neither a new uid alone, as of a Node that was deleted and came back, nor a machine of which
+  // nothing is known says that it is another one.
+  return !block.machine_id.empty() && !node->second.machine_id.empty() &&
+         node->second.machine_id != block.machine_id;
+}
+
 Reaping judge(const kube::PodBlock& block, const Cluster& cluster) {
   const auto pool = cluster.pools.find(block.pool);
   if (pool != cluster.pools.end() && pool->second.paused) {
     return Reaping::kNone;
   }
-  if (!is_gone(block, cluster.nodes)) {
+  if (!is_node_gone(block, cluster.nodes)) {
     return block.node_gone_since.empty() ? Reaping::kNone : Reaping::kUnmark;
   }
   if (!block.is_ending()) {

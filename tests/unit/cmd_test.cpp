@@ -41,9 +41,11 @@ kube::PodBlock block_object(const std::string& cidr, std::int64_t used = 0) {
           .verified_at = kJustNow};
 }
 
-const std::vector<kube::Node> kNodes{{.name = "node1", .uid = "uid-1", .machine_id = "machine-1"}};
+const pools::Nodes kNodes =
+    pools::by_name({{.name = "node1", .uid = "uid-1", .machine_id = "machine-1"},
+                    {.name = "node2", .uid = "uid-2", .machine_id = "machine-2"}});
 
-BlockView judge(const kube::PodBlock& block, const std::vector<kube::Node>* nodes = &kNodes,
+BlockView judge(const kube::PodBlock& block, const pools::Nodes* nodes = &kNodes,
                 std::int64_t now = kNow) {
   const Pools pools = read_pools(
       {pool_object({{.cidr = "172.20.0.0/16"}, {.cidr = "172.21.0.0/16", .draining = true}})});
@@ -84,10 +86,12 @@ TEST(BlockViewTest, OutlivesItsNodeAsTheReaperSeesIt) {
   block.node_uid = "uid-2";
   EXPECT_EQ(judge(block).state, State::kInUse) << "the same machine, registered anew";
   block.machine_id = "machine-2";
-  EXPECT_EQ(judge(block).state, State::kNodeGone);
+  EXPECT_EQ(judge(block).state, State::kNodeGone) << "that machine is node2's by now";
   EXPECT_EQ(judge(block, nullptr).state, State::kInUse) << "nobody knows which nodes there are";
   block.machine_id.clear();
-  EXPECT_EQ(judge(block).state, State::kNodeGone) << "an unknown machine is nobody's";
+  EXPECT_EQ(judge(block).state, State::kInUse) << "an unknown machine is spared";
+  block.node_name = "node3";
+  EXPECT_EQ(judge(block).state, State::kNodeGone);
 }
 
 TEST(CidrUseTest, CountsEachCidrByTheBlocksOfItsPool) {

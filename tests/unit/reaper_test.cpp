@@ -48,6 +48,9 @@ TEST_F(ReaperTest, SparesWhatHasItsNode) {
   EXPECT_EQ(judged(), Reaping::kNone);
   cluster.nodes["worker"].machine_id.clear();  // nothing is known of it
   EXPECT_EQ(judged(), Reaping::kNone);
+  cluster.nodes["worker"].machine_id = "machine";
+  block.machine_id.clear();  // nor of whom it was made out to
+  EXPECT_EQ(judged(), Reaping::kNone);
   block.deleted = at(kNow - 24h);  // by an administrator: it drains
   EXPECT_EQ(judged(), Reaping::kNone);
 }

@@ -22,6 +22,13 @@
 // that it could not verify for half as long.
 namespace podlease::pools {
 
+using Nodes = std::map<std::string, kube::Node>;  // by name
+[[nodiscard]] Nodes by_name(const std::vector<kube::Node>& nodes);
+
+// Reports whether the node that a block was made out to is gone: no Node has its name, or the one
+// that does is known to be another machine.
+[[nodiscard]] bool is_node_gone(const kube::PodBlock& block, const Nodes& nodes);
+
 enum class Reaping {
   kNone,    // its node is there, or its pool is paused
   kDelete,  // first pass
@@ -33,12 +40,11 @@ enum class Reaping {
 
 // What the reaper goes by.
 struct Cluster {
-  std::map<std::string, kube::Node> nodes;  // by name
-  std::map<std::string, Pool> pools;        // by name
-  std::chrono::sys_seconds now;             // the API server's clock
+  Nodes nodes;
+  std::map<std::string, Pool> pools;  // by name
+  std::chrono::sys_seconds now;       // the API server's clock
 };
 
-// A block is its node's while the Node of that name is there and is the same machine.
 [[nodiscard]] Reaping judge(const kube::PodBlock& block, const Cluster& cluster);
 
 // The mark that says so: since when its node is missed, and until when that was seen.
