@@ -82,15 +82,6 @@ Request read_request(const PoolOptions& options) {
   return request;
 }
 
-std::string names_of(const std::vector<net::Prefix>& cidrs) {
-  std::vector<std::string> texts;
-  texts.reserve(cidrs.size());
-  for (const net::Prefix& cidr : cidrs) {
-    texts.push_back(cidr.to_string());
-  }
-  return join(texts, ", ");
-}
-
 Entry* entry_of(kube::PodPool& pool, const net::Prefix& cidr) {
   const auto found = std::find_if(pool.cidrs.begin(), pool.cidrs.end(), [&](const Entry& entry) {
     return net::Prefix::parse(entry.cidr) == cidr;
@@ -182,8 +173,9 @@ Outcome create(Cluster& cluster, const Request& request) {
     throw kube::ApiError(kube::ApiError::Cause::kConflict,
                          "PodPool " + pool.name + " was made by somebody else meanwhile");
   }
-  return {.message = request.did("PodPool " + pool.name, "made with " + names_of(request.cidrs)),
-          .changed = true};
+  return {
+      .message = request.did("PodPool " + pool.name, "made with " + net::to_string(request.cidrs)),
+      .changed = true};
 }
 
 void write(Cluster& cluster, const kube::PodPool& pool, const kube::PoolChange& change) {
@@ -232,13 +224,14 @@ Outcome add(Cluster& cluster, const Request& request) {
                                                   " is Draining: podlease pool activate " +
                                                   request.name() + " --cidr " + draining.front();
   if (changed == *found) {
-    return {.message = "PodPool " + request.name() + " has " + names_of(request.cidrs) +
+    return {.message = "PodPool " + request.name() + " has " + net::to_string(request.cidrs) +
                        " already: nothing to do" + hint};
   }
   write(cluster, *found, {.cidrs = changed.cidrs});
   return {.message =
-              (fresh.empty() ? request.did("PodPool " + request.name(), "given")
-                             : request.did(names_of(fresh), "added to PodPool " + request.name())) +
+              (fresh.empty()
+                   ? request.did("PodPool " + request.name(), "given")
+                   : request.did(net::to_string(fresh), "added to PodPool " + request.name())) +
               (reserves ? (fresh.empty() ? " what is reserved" : ", with what is reserved") : "") +
               hint,
           .changed = true};
@@ -251,7 +244,7 @@ Outcome set_state(Cluster& cluster, const Request& request, bool draining) {
     demand_entry(changed, cidr).draining = draining;
   }
   const std::string state = draining ? "Draining" : "Active";
-  const std::string subject = names_of(request.cidrs) + " of PodPool " + pool.name;
+  const std::string subject = net::to_string(request.cidrs) + " of PodPool " + pool.name;
   if (changed == pool) {
     return {.message = subject + " is " + state + " already: nothing to do"};
   }
@@ -323,11 +316,11 @@ Outcome remove(Cluster& cluster, const Request& request) {
   }
   const bool whole = request.cidrs.empty();
   if (!whole && there.empty()) {
-    return {.message = "PodPool " + found->name + " has no CIDR " + names_of(request.cidrs) +
+    return {.message = "PodPool " + found->name + " has no CIDR " + net::to_string(request.cidrs) +
                        ": nothing to do"};
   }
   const std::string subject =
-      (whole ? "" : names_of(there) + " of ") + std::string("PodPool ") + found->name;
+      (whole ? "" : net::to_string(there) + " of ") + std::string("PodPool ") + found->name;
   Outcome outcome{.left = blocks_left(cluster, found->name, there)};
   if (!outcome.left.empty()) {
     outcome.message = subject + " stays: still " + text_of(outcome.left) +

@@ -6,7 +6,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "podlease/base/text.h"
 #include "text.h"
 
 namespace podlease::net {
@@ -33,6 +35,15 @@ std::string Prefix::to_string() const {
   text += '/';
   text.append(digits.data(), end);
   return text;
+}
+
+std::string to_string(const std::vector<Prefix>& prefixes) {
+  std::vector<std::string> texts;
+  texts.reserve(prefixes.size());
+  for (const Prefix& prefix : prefixes) {
+    texts.push_back(prefix.to_string());
+  }
+  return join(texts, ", ");
 }
 
 }  // namespace podlease::net

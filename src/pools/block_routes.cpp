@@ -39,15 +39,6 @@ std::optional<net::Address> gateway_for(net::Family family,
   return same || family == net::Family::kIpv6 ? same : first_of(addresses, net::Family::kIpv6);
 }
 
-std::string texts_of(const std::vector<net::Prefix>& prefixes) {
-  std::vector<std::string> texts;
-  texts.reserve(prefixes.size());
-  for (const net::Prefix& prefix : prefixes) {
-    texts.push_back(prefix.to_string());
-  }
-  return join(texts, ", ");
-}
-
 // The two halves of a prefix one bit shorter.
 bool are_siblings(const net::Prefix& low, const net::Prefix& high) {
   if (low.family() != high.family() || low.length() != high.length() || low.length() == 0) {
@@ -115,7 +106,7 @@ BlockRoutes routes_to_blocks(const std::vector<kube::PodBlock>& blocks,
         result.problems.push_back("node " + name + " says in none of its blocks at which " +
                                   (node.addresses.empty() ? "address" : "IPv6 address") +
                                   " it is (status.nodeIPs): no route to " +
-                                  texts_of(aggregate(of_family)));
+                                  net::to_string(aggregate(of_family)));
         continue;
       }
       // Whoever claims a block over the nodes' own network would have all others talk to it.

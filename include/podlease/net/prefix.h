@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "podlease/net/address.h"
 #include "podlease/net/range.h"
@@ -70,6 +71,9 @@ class Prefix {
   Address address_;
   int length_;
 };
+
+// As people list them: 10.0.0.0/8, fd00::/8.
+[[nodiscard]] std::string to_string(const std::vector<Prefix>& prefixes);
 
 }  // namespace podlease::net
 
