@@ -140,9 +140,10 @@ bool Socket::wait_for(short events) noexcept {
   return !timed_out_;
 }
 
-ssize_t Socket::receive(char* data, std::size_t size) noexcept {
-  while (wait_for(POLLIN)) {
-    const ssize_t count = recv(fd_.get(), data, size, MSG_DONTWAIT);
+template <typename Attempt>
+ssize_t Socket::when_ready(short events, Attempt attempt) noexcept {
+  while (wait_for(events)) {
+    const ssize_t count = attempt();
     if (count >= 0) {
       return count;
     }
@@ -154,18 +155,13 @@ ssize_t Socket::receive(char* data, std::size_t size) noexcept {
   return -1;
 }
 
+ssize_t Socket::receive(char* data, std::size_t size) noexcept {
+  return when_ready(POLLIN, [&] { return recv(fd_.get(), data, size, MSG_DONTWAIT); });
+}
+
 ssize_t Socket::send(const char* data, std::size_t size) noexcept {
-  while (wait_for(POLLOUT)) {
-    const ssize_t count = ::send(fd_.get(), data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (count >= 0) {
-      return count;
-    }
-    if (errno != EAGAIN && errno != EINTR) {
-      error_ = errno;
-      break;
-    }
-  }
-  return -1;
+  return when_ready(POLLOUT,
+                    [&] { return ::send(fd_.get(), data, size, MSG_DONTWAIT | MSG_NOSIGNAL); });
 }
 
 Socket connect_to(const std::vector<net::Address>& addresses, std::uint16_t port,

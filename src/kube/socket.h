@@ -30,6 +30,9 @@ class Socket {
 
  private:
   [[nodiscard]] bool wait_for(short events) noexcept;
+  // What `attempt` returns once it needs not wait.
+  template <typename Attempt>
+  [[nodiscard]] ssize_t when_ready(short events, Attempt attempt) noexcept;
 
   UniqueFd fd_;
   Deadline deadline_;
