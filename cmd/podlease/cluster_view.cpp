@@ -146,13 +146,7 @@ std::optional<BlockView> view_of(const kube::PodBlock& block, const Pools& pools
 std::vector<CidrUse> count_use(const pools::Pool& pool, const std::vector<kube::PodBlock>& blocks) {
   std::vector<CidrUse> uses;
   for (const pools::PoolCidr& entry : pool.cidrs) {
-    pools::Pool alone = pool;
-    alone.cidrs = {entry};
-    alone.cidrs.front().draining = false;
-    const net::Family family = entry.cidr.family();
-    CidrUse use{.entry = &entry,
-                .capacity = pools::count_blocks(alone.claimable(family, {}), family,
-                                                pool.block_length(family))};
+    CidrUse use{.entry = &entry, .capacity = pools::capacity_of(pool, entry)};
     for (const kube::PodBlock& block : blocks) {
       const std::optional<net::Prefix> cidr = net::Prefix::parse(block.cidr);
       if (block.pool == pool.name && cidr && entry.cidr.contains(cidr->range())) {

@@ -116,6 +116,14 @@ net::Uint128 count_blocks(const net::IntervalSet& set, Family family, int block_
   return set.size() >> (net::bit_width(family) - block_length);
 }
 
+net::Uint128 capacity_of(const Pool& pool, const PoolCidr& entry) {
+  const Family family = entry.cidr.family();
+  Pool alone = pool;
+  alone.cidrs = {entry};
+  alone.cidrs.front().draining = false;
+  return count_blocks(alone.claimable(family, {}), family, pool.block_length(family));
+}
+
 std::string block_name(const Prefix& cidr) {
   std::string text = cidr.to_string();
   std::replace_if(

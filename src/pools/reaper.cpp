@@ -93,8 +93,7 @@ kube::PodPool::Status count(const Pool& pool, const std::vector<kube::PodBlock>&
   net::Uint128 capacity = 0;
   constexpr net::Uint128 kMost = std::numeric_limits<std::int64_t>::max();
   for (const PoolCidr& entry : pool.cidrs) {
-    const int bits = pool.block_length(entry.cidr.family()) - entry.cidr.length();
-    capacity += net::Uint128{1} << std::min(bits, 126);
+    capacity += capacity_of(pool, entry);
   }
   status.capacity = static_cast<std::int64_t>(std::min(capacity, kMost));
   return status;

@@ -56,6 +56,9 @@ inline constexpr Milliseconds kReapGrace = std::chrono::hours(6);  // where a po
 [[nodiscard]] net::Uint128 count_blocks(const net::IntervalSet& set, net::Family family,
                                         int block_length);
 
+// How many blocks a CIDR of a pool has, claimed or not: all that are not reserved whole.
+[[nodiscard]] net::Uint128 capacity_of(const Pool& pool, const PoolCidr& entry);
+
 // The name of a block's object: its CIDR with '-' for ':' and '/', as in 172.20.3.64-26 and
 // fd00-10-3---122.
 [[nodiscard]] std::string block_name(const net::Prefix& cidr);
