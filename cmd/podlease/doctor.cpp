@@ -1,6 +1,7 @@
 #include <chrono>
-#include <iostream>
+#include <utility>
 
+#include "checks.h"
 #include "command.h"
 #include "knowledge.h"
 #include "network_configs.h"
@@ -11,18 +12,6 @@
 
 namespace podlease::cmd {
 namespace {
-
-enum class Health { kOk, kNote, kWrong };
-
-// One line of the report.
-struct Check {
-  Health health;
-  std::string subject;
-  std::string finding;
-  std::string remedy;  // may be empty
-};
-
-using Checks = std::vector<Check>;
 
 Check wrong(const std::string& subject, const Error& error) {
   return {.health = Health::kWrong,
@@ -140,18 +129,6 @@ Checks check_file(const NetworkConfig& network, bool first) {
   return {check};
 }
 
-const char* word(Health health) {
-  switch (health) {
-    case Health::kOk:
-      return "ok";
-    case Health::kNote:
-      return "note";
-    case Health::kWrong:
-      return "wrong";
-  }
-  return "";
-}
-
 }  // namespace
 
 int doctor(const Context& context, const std::filesystem::path& conf_dir) {
@@ -176,29 +153,12 @@ int doctor(const Context& context, const std::filesystem::path& conf_dir) {
                                 "runtime's folder: --conf-dir"});
   }
 
-  Json report = Json::array();
-  int status = kDone;
-  for (const Check& check : checks) {
-    report.push_back({{"health", word(check.health)},
-                      {"subject", check.subject},
-                      {"finding", check.finding},
-                      {"remedy", check.remedy}});
-    status = check.health == Health::kWrong ? kTrouble : status;
-  }
   if (context.json) {
-    print(report);
-    return status;
+    print(to_json(checks));
+  } else {
+    print(checks);
   }
-  constexpr std::size_t kWidest = 5;
-  for (const Check& check : checks) {
-    std::string health = word(check.health);
-    health.resize(kWidest, ' ');
-    std::cout << health << "  " << check.subject << ": " << check.finding << '\n';
-    if (!check.remedy.empty()) {
-      std::cout << "       " << check.remedy << '\n';
-    }
-  }
-  return status;
+  return status_of(checks);
 }
 
 }  // namespace podlease::cmd

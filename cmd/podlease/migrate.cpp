@@ -4,6 +4,7 @@
 #include <set>
 #include <tuple>
 
+#include "checks.h"
 #include "cluster.h"
 #include "podlease/base/error.h"
 #include "podlease/base/text.h"
@@ -183,27 +184,6 @@ auto read_or_none(bool may_be_missing, Read read) -> decltype(read()) {
   return {};
 }
 
-struct Check {
-  enum class Health { kOk, kWarning, kWrong };
-  Health health = Health::kOk;
-  std::string subject;
-  std::string finding;
-  std::string remedy{};
-};
-using Health = Check::Health;
-
-const char* word(Health health) {
-  switch (health) {
-    case Health::kOk:
-      return "ok";
-    case Health::kWarning:
-      return "warning";
-    case Health::kWrong:
-      return "wrong";
-  }
-  return "";
-}
-
 // All that a plan is judged by.
 struct Plan {
   const MigratePlanOptions* options = nullptr;
@@ -213,7 +193,7 @@ struct Plan {
   std::vector<Space> spaces;
   std::vector<kube::Node> nodes;
   std::vector<kube::Pod> pods;
-  std::vector<Check> checks;
+  Checks checks;
 
   [[nodiscard]] const pools::Pool* pool() const {
     const auto found = pools.find(options->pool);
@@ -560,32 +540,16 @@ int migrate_plan(const Context& context, const ClusterOptions& options,
              "nothing is left");
 
   const std::vector<std::string> steps = steps_of(plan);
-  int status = kDone;
-  Json checks = Json::array();
-  for (const Check& check : plan.checks) {
-    status = check.health == Health::kWrong ? kTrouble : status;
-    checks.push_back({{"health", word(check.health)},
-                      {"subject", check.subject},
-                      {"finding", check.finding},
-                      {"remedy", check.remedy}});
-  }
+  const int status = status_of(plan.checks);
   if (context.json) {
     print({{"pool", wanted.pool},
            {"to", fresh},
            {"old", old},
-           {"checks", std::move(checks)},
+           {"checks", to_json(plan.checks)},
            {"next", steps}});
     return status;
   }
-  constexpr std::size_t kWidest = 9;
-  for (const Check& check : plan.checks) {
-    std::string health = word(check.health);
-    health.resize(kWidest, ' ');
-    std::cout << health << check.subject << ": " << check.finding << '\n';
-    if (!check.remedy.empty()) {
-      std::cout << std::string(kWidest, ' ') << check.remedy << '\n';
-    }
-  }
+  print(plan.checks);
   for (const std::string& step : steps) {
     std::cout << (status == kDone ? "next: " : "then: ") << step << '\n';
   }
