@@ -59,11 +59,7 @@ int gc(const Context& context, const GcOptions& options) {
     }
     try {
       for (const store::Block& block : keep_blocks(context, data_dir, options.conf_dir)) {
-        document.push_back({{"network", block.network},
-                            {"block", block.cidr.to_string()},
-                            {"pool", block.pool},
-                            {"verdict", "given-back"},
-                            {"dryRun", false}});
+        document.push_back(to_json(block, "given-back", "given back", false));
         table.add({block.network, block.cidr.to_string(), "-",
                    "block given back to PodPool " + block.pool});
       }

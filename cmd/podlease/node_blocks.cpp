@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iostream>
 #include <optional>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "network_configs.h"
@@ -75,11 +77,41 @@ pools::Owner owner_in(const plugin::ConfiguredSource& source,
   return pools::owner_of(*view.node.object);
 }
 
+// What keeps a block with a node that gives back all of them; empty: nothing.
+std::string why_kept(const store::Block& block, bool is_paused, bool has_leases, bool force) {
+  if (is_paused) {
+    return "PodPool " + block.pool + " is paused";
+  }
+  if (has_leases && !force) {
+    return "it has leases";
+  }
+  if (block.unexplored && !force) {
+    return "its store was lost, and no ADD has looked yet which pods have addresses of it";
+  }
+  return "";
+}
+
 }  // namespace
 
 std::vector<store::Block> blocks_in(const Context& context, const std::filesystem::path& data_dir) {
   std::optional<store::Store> store = store::Store::open_existing(context.store_options(data_dir));
   return store ? store->begin().blocks() : std::vector<store::Block>{};
+}
+
+bool is_among(const store::Block& block, const std::vector<store::Block>& blocks) {
+  return std::any_of(blocks.begin(), blocks.end(), [&](const store::Block& other) {
+    return other.network == block.network && other.cidr == block.cidr;
+  });
+}
+
+Json to_json(const store::Block& block, const std::string& verdict, const std::string& what,
+             bool dry_run) {
+  return {{"network", block.network},
+          {"block", block.cidr.to_string()},
+          {"pool", block.pool},
+          {"verdict", verdict},
+          {"what", what},
+          {"dryRun", dry_run}};
 }
 
 std::vector<store::Block> keep_blocks(const Context& context, const std::filesystem::path& data_dir,
@@ -123,57 +155,48 @@ std::vector<store::Block> keep_blocks(const Context& context, const std::filesys
   }
   std::vector<store::Block> given = before;
   const std::vector<store::Block> after = blocks_in(context, data_dir);
-  std::erase_if(given, [&](const store::Block& block) {
-    return std::any_of(after.begin(), after.end(), [&](const store::Block& other) {
-      return other.network == block.network && other.cidr == block.cidr;
-    });
-  });
+  std::erase_if(given, [&](const store::Block& block) { return is_among(block, after); });
   return given;
-}
-
-std::vector<store::Block> leave_blocks(const Context& context,
-                                       const std::filesystem::path& data_dir,
-                                       const std::filesystem::path& conf_dir, bool even_in_use) {
-  Configurations configurations = read_configurations(context, data_dir, conf_dir);
-  const Configured any = for_the_api(configurations);
-  const plugin::ConfiguredSource source =
-      context.source(any.document, any.conf, data_dir, {}, true);
-  return source.blocks()->leave(owner_in(source, context.store_options(data_dir)), even_in_use);
 }
 
 int node_release(const Context& context, const NodeReleaseOptions& options) {
   Json document = Json::array();
   Table table({"NETWORK", "BLOCK", "POOL", "WHAT"});
+  std::set<std::string> paused;
   int status = kDone;
-  const auto add = [&](const store::Block& block, const char* what) {
-    document.push_back({{"network", block.network},
-                        {"cidr", block.cidr.to_string()},
-                        {"pool", block.pool},
-                        {"what", what},
-                        {"dryRun", options.dry_run}});
-    table.add({block.network, block.cidr.to_string(), block.pool, what});
-  };
   for (const std::filesystem::path& data_dir : context.data_dirs()) {
     const std::vector<store::Block> before = blocks_in(context, data_dir);
     if (before.empty()) {
       continue;
     }
+    Configurations configurations = read_configurations(context, data_dir, options.conf_dir);
+    const Configured any = for_the_api(configurations);
+    const plugin::ConfiguredSource source =
+        context.source(any.document, any.conf, data_dir, {}, !options.dry_run);
+    for (const store::Block& block : before) {
+      if (source.blocks()->is_paused(block.pool)) {
+        paused.insert(block.pool);
+      }
+    }
     if (!options.dry_run) {
-      static_cast<void>(leave_blocks(context, data_dir, options.conf_dir, options.force));
+      const pools::Owner owner = owner_in(source, context.store_options(data_dir));
+      static_cast<void>(source.blocks()->leave(owner, options.force));
     }
     const std::vector<store::Block> after = blocks_in(context, data_dir);
-    std::vector<StoredLease> leases = read_leases(context);
+    const std::vector<StoredLease> leases = read_leases(context);
     for (const store::Block& block : before) {
-      const bool in_use = std::any_of(leases.begin(), leases.end(), [&](const StoredLease& stored) {
-        return stored.data_dir == data_dir && stored.lease.key.network == block.network &&
-               block.cidr.contains(stored.lease.address.address());
-      });
-      const bool stays =
-          options.dry_run ? in_use && !options.force
-                          : std::any_of(after.begin(), after.end(), [&](const store::Block& other) {
-                              return other.network == block.network && other.cidr == block.cidr;
-                            });
-      add(block, stays ? "kept: it has leases" : "given back");
+      const bool has_leases =
+          std::any_of(leases.begin(), leases.end(), [&](const StoredLease& stored) {
+            return stored.data_dir == data_dir && stored.lease.key.network == block.network &&
+                   block.cidr.contains(stored.lease.address.address());
+          });
+      const std::string obstacle =
+          why_kept(block, paused.contains(block.pool), has_leases, options.force);
+      const bool stays = options.dry_run ? !obstacle.empty() : is_among(block, after);
+      const std::string what =
+          stays ? "kept: " + (obstacle.empty() ? "it was in use" : obstacle) : "given back";
+      document.push_back(to_json(block, stays ? "kept" : "given-back", what, options.dry_run));
+      table.add({block.network, block.cidr.to_string(), block.pool, what});
       status = stays ? kTrouble : status;
     }
   }
@@ -184,7 +207,10 @@ int node_release(const Context& context, const NodeReleaseOptions& options) {
   } else {
     table.print();
     std::cout << (options.dry_run ? "nothing was changed\n" : "");
-    if (status == kTrouble && !options.dry_run) {
+    for (const std::string& pool : paused) {
+      std::cout << "podlease pool resume " << pool << ", once it is repaired, then again\n";
+    }
+    if (status == kTrouble && paused.empty() && !options.dry_run) {
       std::cout << "drain the node first (kubectl drain), or give --force if its pods are gone for "
                    "good\n";
     }

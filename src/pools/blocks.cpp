@@ -294,7 +294,11 @@ class Blocks::Call {
           "PodPool " + pool.name + " is almost full, or many nodes claim at once: try again");
     }
     tell_own_use(briefs);
-    throw full(pool, family, briefs, wanted.exclude);
+    const Error error = full(pool, family, briefs, wanted.exclude);
+    throw unreadable_
+        ? Error(error.kind(), error.what(),
+                error.details() + ". " + unreadable_->what() + "; " + unreadable_->details())
+        : error;
   }
 
   // Finds what no store of this node knows any more, and what the cluster does not know any more.
@@ -309,6 +313,9 @@ class Blocks::Call {
           })) {
         verify_one(block, *wanted.owner);
       }
+    }
+    if (unreadable_) {
+      throw Error(*unreadable_);
     }
   }
 
@@ -375,13 +382,27 @@ class Blocks::Call {
     resume(owner);
     std::vector<Block> given;
     for (const Block& block : all_blocks()) {
-      if (block.state != State::kClaiming && (even_in_use || !block.unexplored) &&
-          begin_release(block, even_in_use)) {
+      if (block.state == State::kClaiming || (block.unexplored && !even_in_use)) {
+        continue;
+      }
+      if (is_paused(block.pool)) {
+        note_failure(block, paused(block.pool));
+      } else if (begin_release(block, even_in_use)) {
         finish_release(block);
         given.push_back(block);
       }
     }
     return given;
+  }
+
+  // Reports whether nothing of the pool may be given back now. Asks once.
+  bool is_paused(const std::string& pool) {
+    const auto known = paused_.find(pool);
+    if (known != paused_.end()) {
+      return known->second;
+    }
+    const std::optional<kube::PodPool> object = api().pool(pool);
+    return paused_.emplace(pool, object && object->paused).first->second;
   }
 
  private:
@@ -655,8 +676,14 @@ class Blocks::Call {
       }
       const Moment asked = moment();
       const std::optional<PodBlock> there = api().get(brief.name);
-      if (!there || !is_forgotten(*there, network, owner)) {
-        continue;
+      try {
+        if (!there || !is_forgotten(*there, network, owner)) {
+          continue;
+        }
+      } catch (const Error& error) {
+        log(LogLevel::kError, std::string(error.what()) + "; " + error.details());
+        unreadable_ = error;
+        return found;
       }
       Block block{.network = network,
                   .cidr = *cidr,
@@ -681,7 +708,8 @@ class Blocks::Call {
     return found;
   }
 
-  // A claim of this network of this very machine, and of none of its other stores.
+  // A claim of this network of this very machine, and of none of its other stores. Throws if one of
+  // those cannot be read.
   [[nodiscard]] bool is_forgotten(const PodBlock& block, const std::string& network,
                                   const Owner& owner) const {
     const std::optional<Prefix> cidr = Prefix::parse(block.cidr);
@@ -711,11 +739,16 @@ class Blocks::Call {
         continue;
       }
       options.folder = folder;
-      if (std::optional<Store> store = Store::open_existing(options)) {
-        Transaction transaction = store->begin();
-        for (const Block& block : transaction.blocks()) {
+      try {
+        Store store = Store::open_existing_or_empty(options);
+        for (const Block& block : store.begin().blocks()) {
           ranges.push_back(block.cidr.range());
         }
+      } catch (const Error& error) {
+        throw Error(error.kind(),
+                    "store " + folder.string() + " of this node cannot be read: " + error.what(),
+                    "its blocks are not known, so no block that this node has forgotten is adopted "
+                    "before it can be: mend it, or remove the folder if nothing uses it any more");
       }
     }
     return ranges;
@@ -791,16 +824,6 @@ class Blocks::Call {
 
   // Giving back.
 
-  // Reports whether nothing of the pool may be given back now. Asks once.
-  bool is_paused(const std::string& pool) {
-    const auto known = paused_.find(pool);
-    if (known != paused_.end()) {
-      return known->second;
-    }
-    const std::optional<kube::PodPool> object = api().pool(pool);
-    return paused_.emplace(pool, object && object->paused).first->second;
-  }
-
   // Nothing is leased from it once it is said to be going. Returns whether it went.
   bool release(const Block& block, Milliseconds cooldown) {
     const Moment now = moment();
@@ -835,6 +858,7 @@ class Blocks::Call {
   const Blocks* blocks_;
   std::unique_ptr<BlockApi> api_;
   std::map<std::string, bool> paused_;
+  std::optional<Error> unreadable_;  // why nothing was adopted
 };
 
 Blocks::Blocks(Options options, const Clock& clock, const Log& log)
@@ -905,17 +929,19 @@ void Blocks::find_forgotten(const Claim& claim) {
 }
 
 void Blocks::verify(const Owner& owner, const Moment& asked) {
-  static_cast<void>(in_turn("verify", asked, [&] { Call(*this).verify(owner, options_.refresh); }));
+  log_failure(in_turn("verify", asked, [&] { Call(*this).verify(owner, options_.refresh); }));
+}
+
+void Blocks::log_failure(const std::optional<Outcome>& outcome) const {
+  if (outcome && outcome->failure) {
+    log_->write(LogLevel::kWarning, std::string("blocks: ") + outcome->failure->what());
+  }
 }
 
 std::vector<Block> Blocks::give_back(const Networks& networks) {
   std::vector<Block> given;
-  const std::optional<Outcome> outcome =
-      in_turn("give back", {.at = clock_->now(), .boot_id = options_.boot_id()},
-              [&] { given = Call(*this).give_back(networks, options_.refresh); });
-  if (outcome && outcome->failure) {
-    log_->write(LogLevel::kWarning, std::string("blocks: ") + outcome->failure->what());
-  }
+  log_failure(in_turn("give back", {.at = clock_->now(), .boot_id = options_.boot_id()},
+                      [&] { given = Call(*this).give_back(networks, options_.refresh); }));
   return given;
 }
 
@@ -928,6 +954,10 @@ std::vector<Block> Blocks::leave(const Owner& owner, bool even_in_use) {
     throw Error(*outcome->failure);
   }
   return given;
+}
+
+bool Blocks::is_paused(const std::string& pool) const {
+  return Call(*this).is_paused(pool);
 }
 
 }  // namespace podlease::pools

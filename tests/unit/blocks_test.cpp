@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <optional>
@@ -16,6 +18,7 @@
 
 #include "fake_blocks.h"
 #include "fakes.h"
+#include "podlease/base/file.h"
 #include "podlease/pools/cluster_pool_source.h"
 #include "podlease/pools/pool.h"
 #include "support.h"
@@ -567,6 +570,34 @@ TEST_F(BlocksTest, WhatAnotherStoreOfTheNodeHasIsNotFound) {
   EXPECT_THAT(store.begin().blocks(), IsEmpty());
 }
 
+TEST_F(BlocksTest, NothingIsFoundAgainWhileAnotherStoreOfTheNodeCannotBeRead) {
+  const std::string cidr = with_block();
+  worker.wipe();
+  store::Store::Options second = worker.store_options();
+  second.folder = second.folder.parent_path() / "second";
+  static_cast<void>(store::Store::open(second));
+  std::filesystem::remove(second.folder / "podlease.db-wal");
+  std::ofstream(second.folder / "podlease.db") << std::string(4096, 'x');
+
+  const auto thrown = thrown_by([&] { worker.find_forgotten(pool); });
+  EXPECT_THAT(thrown.message, HasSubstr("store " + second.folder.string()));
+  EXPECT_THAT(thrown.details, HasSubstr("mend it, or remove the folder"));
+  EXPECT_THAT(worker.rows(), IsEmpty());
+  // A pod gets its address all the same, of another block.
+  worker.claim(pool);
+  ASSERT_THAT(worker.rows(), SizeIs(1));
+  EXPECT_NE(worker.rows().front().cidr, prefix(cidr));
+  // Where there is no other, what stands in the way is told.
+  leave_only(cidr);
+  const auto full = thrown_by([&] { worker.claim(pool); });
+  EXPECT_EQ(full.kind, ErrorKind::kExhausted);
+  EXPECT_THAT(full.details, HasSubstr("store " + second.folder.string()));
+
+  std::filesystem::remove_all(second.folder);
+  worker.find_forgotten(pool);
+  EXPECT_THAT(worker.states(), Contains(cidr + " owned unexplored"));
+}
+
 TEST_F(BlocksTest, TwoNetworksOfAStoreShareNoBlock) {
   worker.claim(pool);
   worker.claim(pool, {Family::kIpv4}, {}, "other");
@@ -638,6 +669,19 @@ TEST_F(BlocksTest, AFailedVerificationWaitsForTheRefresh) {
   worker.clock.pass(Machine::kRefresh / 2);
   worker.verify();
   EXPECT_EQ(worker.rows().front().failure, "");
+}
+
+TEST_F(BlocksTest, AVerificationThatTheStoreDoesNotLetPassIsLogged) {
+  with_block();
+  worker.clock.pass(pool.reap_grace / 4);
+  const std::filesystem::path file = worker.store_options().folder.parent_path() / "log";
+  Log log(worker.clock);
+  log.open(file, LogLevel::kWarning);
+  Blocks::Options options = worker.options();
+  options.store.lock_timeout = Milliseconds(1);
+  const store::Store held = store::Store::open(worker.store_options());
+  Blocks(options, worker.clock, log).verify(worker.owner(), worker.moment());
+  EXPECT_THAT(read_file(file, 1 << 16).value_or(""), HasSubstr("blocks: "));
 }
 
 TEST_F(BlocksTest, WhereNobodyAnswersOneBlockIsAskedFor) {
@@ -972,6 +1016,21 @@ TEST_F(BlocksTest, ALeavingNodeGivesAllBackThatIsEmpty) {
   EXPECT_THAT(worker.states(), ElementsAre(second + " owned"));
   EXPECT_THAT(worker.leave(true), ElementsAre(second));
   EXPECT_THAT(server.blocks, IsEmpty());
+}
+
+TEST_F(BlocksTest, ALeavingNodeKeepsWhatIsOfAPoolThatIsPaused) {
+  const std::string cidr = with_block();
+  server.pools["default"].paused = true;
+  EXPECT_TRUE(worker.blocks().is_paused("default"));
+  for (const bool even_in_use : {false, true}) {
+    EXPECT_THAT(worker.leave(even_in_use), IsEmpty());
+    EXPECT_THAT(worker.states(), ElementsAre(cidr + " owned"));
+    EXPECT_THAT(worker.rows().front().failure, HasSubstr("is paused"));
+    EXPECT_FALSE(server.blocks.begin()->second.is_ending());
+  }
+  server.pools["default"].paused = false;
+  EXPECT_THAT(worker.leave(), ElementsAre(cidr));
+  EXPECT_FALSE(worker.blocks().is_paused("gone"));
 }
 
 TEST_F(BlocksTest, ALeavingNodeEndsWhatIsInDoubt) {

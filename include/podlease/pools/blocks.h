@@ -110,7 +110,8 @@ class Blocks {
   void claim(const Claim& claim, const store::Moment& asked);
 
   // Adopts blocks of this node and network that none of its stores knows any more, whatever the
-  // families; `claim` does so too before it claims. Throws as `claim` does.
+  // families; `claim` does so too before it claims. Throws as `claim` does, and, at its end, if one
+  // of those stores could not be read: then nothing was adopted, for it may be that store's.
   void find_forgotten(const Claim& claim);
 
   // Asks the cluster about the blocks that are due, and goes on with what was begun. Failures are
@@ -129,9 +130,13 @@ class Blocks {
   // NOLINTNEXTLINE(modernize-use-nodiscard): that they are back is what most callers want
   std::vector<store::Block> give_back(const Networks& networks);
 
-  // All of them, also the last: this node leaves. `even_in_use`: also those that have leases.
-  // Returns what was given back. Throws what keeps it from giving back the others.
+  // All of them, also the last: this node leaves. `even_in_use`: also those that have leases. Those
+  // of a pool that is paused stay. Returns what was given back. Throws what keeps it from giving
+  // back the others.
   [[nodiscard]] std::vector<store::Block> leave(const Owner& owner, bool even_in_use);
+
+  // Asks whether nothing of this pool may be claimed or given back now.
+  [[nodiscard]] bool is_paused(const std::string& pool) const;
 
   // By what is known, without asking anybody.
 
@@ -161,6 +166,7 @@ class Blocks {
 
   [[nodiscard]] std::optional<Outcome> in_turn(const std::string& work, const store::Moment& asked,
                                                const std::function<void()>& action);
+  void log_failure(const std::optional<Outcome>& outcome) const;
 
   Options options_;
   const Clock* clock_;
