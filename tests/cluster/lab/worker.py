@@ -13,7 +13,7 @@ from typing import Any, Iterator, Optional, Sequence
 
 from lab import cni, control_plane, places
 from lab.cni import Answer
-from lab.containerd import PAUSE_IMAGE, Containerd
+from lab.containerd import Containerd
 from lab.control_plane import ADDRESS, ADDRESS6, API
 from lab.daemon import Daemon
 from lab.pki import Authority, kubeconfig
@@ -59,47 +59,6 @@ KUBECONFIG = Path("/etc/kubernetes/kubelet.conf")
 KUBELET_PKI = Path("/var/lib/kubelet/pki")
 
 
-class NodeContainerd(Containerd):
-    """A containerd within the namespaces of a node."""
-
-    def __init__(self, folder: Path, pause_image: Path) -> None:
-        super().__init__(folder, pause_image)
-        self.under: list[object] = []
-        self.cgroup = self._cgroup
-
-    def start(self) -> None:
-        binaries = places.peers("containerd")
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self.under, binaries / "containerd", "--config", self.folder / "config.toml"],
-                env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._wait_until("serves CRI", lambda: isinstance(self._try_cri("runtime-status"), dict))
-        if PAUSE_IMAGE not in self.cri("images"):
-            command = [binaries / "ctr", "--address", self.socket, "--namespace", "k8s.io"]
-            command += ["images", "import", "--local", self._pause_image]
-            subprocess.run([*self.under, *command], check=True, capture_output=True)
-            self._wait_until("has the image", lambda: PAUSE_IMAGE in self.cri("images"))
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def wait_for_config(self, conflist: dict) -> None:
-        """Waits until it has read just this network."""
-        self._wait_until("uses the network", lambda: self._networks() == [conflist])
-
-    def _networks(self) -> list[dict]:
-        networks = self.cri("runtime-status")["info"]["cniconfig"]["Networks"]
-        # Loopback is its own.
-        found = [json.loads(network["Config"]["Source"]) for network in networks]
-        return [conflist for conflist in found if conflist["name"] != "cni-loopback"]
-
-
 @dataclass
 class Sandbox:
     """Of a pod, as the runtime has it."""
@@ -133,7 +92,7 @@ class Worker:
         )
         self.folder = folder
         folder.mkdir()
-        self.containerd = NodeContainerd(folder / "containerd", pause_image)
+        self.containerd = Containerd(folder / "containerd", pause_image)
         self.under: list[object] = []  # in front of a command that is to run on this node
         self.static_pods = folder / "static-pods"
         self.static_pods.mkdir()

@@ -97,10 +97,11 @@ class Containerd:
         self.log = folder / "containerd.log"
         self.conf_dir = folder / "net.d"
         self.conf_dir.mkdir(parents=True)
+        self.under: list[object] = []  # in front of its command line
         self._pause_image = pause_image
         self._process: Optional[subprocess.Popen] = None
         parent = os.environ.get("PODLEASE_SANDBOX_CGROUP", "/podlease-e2e")
-        self._cgroup = f"{parent}/{instance}"
+        self.cgroup = f"{parent}/{instance}"
         bin_dirs = [*map(str, plugins), str(places.peers("cni")), str(places.podlease().parent)]
         (folder / "config.toml").write_text(
             CONFIG.format(
@@ -126,7 +127,7 @@ class Containerd:
         with self.log.open("ab") as log:
             # A session of its own: ^C is for pytest, which then stops this in order.
             self._process = subprocess.Popen(
-                [binaries / "containerd", "--config", self.folder / "config.toml"],
+                [*self.under, binaries / "containerd", "--config", self.folder / "config.toml"],
                 env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -137,8 +138,12 @@ class Containerd:
         if PAUSE_IMAGE not in self.cri("images"):
             command = [binaries / "ctr", "--address", self.socket, "--namespace", "k8s.io"]
             command += ["images", "import", "--local", self._pause_image]
-            subprocess.run(command, check=True, capture_output=True)
+            subprocess.run([*self.under, *command], check=True, capture_output=True)
             self._wait_until("has the image", lambda: PAUSE_IMAGE in self.cri("images"))
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         """kill -9 of the daemon alone: its shims and pods live on, as after a crash."""
@@ -160,7 +165,7 @@ class Containerd:
     def destroy(self) -> None:
         """Removes all pods, then the daemon, then whatever a failed test left of either."""
         try:
-            if self._process and self._process.poll() is None:
+            if self.running:
                 pods = [pod["id"] for pod in self.pods()]
                 self.stop_pods(*pods)
                 self.remove_pods(*pods)
@@ -185,7 +190,7 @@ class Containerd:
         arguments += ["--uid", uid] if uid else []
         for key, value in (annotations or {}).items():
             arguments += ["--annotation", f"{key}={value}"]
-        return self.cri("run", *arguments, "--cgroup-parent", self._cgroup)["id"]
+        return self.cri("run", *arguments, "--cgroup-parent", self.cgroup)["id"]
 
     def pod_status(self, pod: str) -> dict:
         """`status` as CRI defines it, and containerd's verbose `info`."""
@@ -211,7 +216,13 @@ class Containerd:
 
     def wait_for_network(self, name: str) -> None:
         """Waits until containerd has read the network of this name."""
-        self._wait_until(f"uses network {name}", lambda: name in self._network_names())
+        self._wait_until(
+            f"uses network {name}", lambda: any(item["name"] == name for item in self._networks())
+        )
+
+    def wait_for_config(self, conflist: dict) -> None:
+        """Waits until it has read just this network."""
+        self._wait_until("uses the network", lambda: self._networks() == [conflist])
 
     def cri(self, *arguments: str) -> object:
         """Runs the CRI client (tests/peers/cri) and returns the JSON it prints."""
@@ -229,9 +240,11 @@ class Containerd:
         except CriError:
             return None
 
-    def _network_names(self) -> list[str]:
+    def _networks(self) -> list[dict]:
+        """The configurations that it has read; loopback is its own."""
         networks = self.cri("runtime-status")["info"]["cniconfig"]["Networks"]
-        return [network["Config"]["Name"] for network in networks]
+        found = [json.loads(network["Config"]["Source"]) for network in networks]
+        return [conflist for conflist in found if conflist["name"] != "cni-loopback"]
 
     def _wait_until(self, what: str, condition, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
@@ -242,7 +255,7 @@ class Containerd:
             time.sleep(0.05)
 
     def _end(self, number: signal.Signals) -> None:
-        if self._process and self._process.poll() is None:
+        if self.running:
             self._process.send_signal(number)
             try:
                 self._process.wait(20)
@@ -259,7 +272,7 @@ class Containerd:
                 continue  # it has ended meanwhile
             if b"shim" in words[0] and os.fsencode(self.socket) in words:
                 _kill(int(cmdline.parent.name))
-        groups = [*_cgroups(self._cgroup)]
+        groups = [*_cgroups(self.cgroup)]
         for group in groups:
             for pid in (group / "cgroup.procs").read_text().split():
                 _kill(int(pid))
