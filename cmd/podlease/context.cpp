@@ -67,7 +67,7 @@ bool is_meant(const std::string& word, const net::Address& address, const Attach
   if (const std::optional<net::Address> wanted = net::Address::parse(word)) {
     return address == *wanted;
   }
-  const bool is_pod = word == pod.name || word == pod.name_space + "/" + pod.name;
+  const bool is_pod = word == pod.name || word == pod.text();
   return is_pod || (word.size() >= kShortestId && key.container_id.starts_with(word));
 }
 
@@ -100,7 +100,8 @@ Json to_json(const StoredLease& stored) {
 }
 
 std::string pod_of(const store::Lease& lease) {
-  return lease.pod.name.empty() ? "-" : lease.pod.name_space + "/" + lease.pod.name;
+  const std::string pod = lease.pod.text();
+  return pod.empty() ? "-" : pod;
 }
 
 void print(const Json& document) {

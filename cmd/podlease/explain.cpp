@@ -114,9 +114,7 @@ int explain(const Context& context, const ExplainOptions& options) {
   const std::filesystem::path& data_dir = conf.essentials.data_dir;
   const ipam::Leases leases(context.host, context.clock, context.log, context.places, data_dir,
                             context.lock_timeout);
-  const plugin::ConfiguredSource source =
-      context.source(document, conf, data_dir,
-                     args.pod_name.empty() ? "" : args.pod_namespace + "/" + args.pod_name);
+  const plugin::ConfiguredSource source = context.source(document, conf, data_dir, args.pod());
   const pools::Knowledge knowledge = ask(leases, *source);
 
   Json report{{"network", conf.essentials.name}, {"mode", config::to_string(conf.mode)},

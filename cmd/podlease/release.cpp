@@ -32,11 +32,8 @@ int release(const Context& context, const ReleaseOptions& options) {
     throw Error(ErrorKind::kOther, options.word + " is leased to nobody");
   }
   for (const StoredLease& stored : leases) {
-    if (!options.force && context.leases(stored.data_dir).lives(stored.lease)) {
-      throw Error(ErrorKind::kOther,
-                  stored.lease.address.to_string() + " of " + pod_of(stored.lease) +
-                      " is in use: its network namespace is alive",
-                  "another pod would get the address too; --force releases it all the same");
+    if (!options.force) {
+      context.leases(stored.data_dir).refuse_if_alive(stored.lease);
     }
   }
   Json document = Json::array();

@@ -17,4 +17,8 @@ bool is_valid_name(std::string_view name) {
                      [](char c) { return is_alphanumeric(c) || c == '_' || c == '.' || c == '-'; });
 }
 
+std::string pod_text(const std::string& name_space, const std::string& name) {
+  return name.empty() ? "" : name_space + "/" + name;
+}
+
 }  // namespace podlease

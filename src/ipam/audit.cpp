@@ -21,8 +21,8 @@ using Level = Finding::Level;
 constexpr Milliseconds kUnderWay{60'000};
 
 std::string holder(const Lease& lease) {
-  return lease.pod.name.empty() ? "container " + lease.key.container_id
-                                : "pod " + lease.pod.name_space + "/" + lease.pod.name;
+  const std::string pod = lease.pod.text();
+  return pod.empty() ? "container " + lease.key.container_id : "pod " + pod;
 }
 
 // An address inside a namespace.

@@ -25,11 +25,9 @@ using store::Store;
 using store::Transaction;
 
 std::string describe(const Lease& lease) {
-  std::string text = "container " + lease.key.container_id + " " + lease.key.ifname;
-  if (!lease.pod.name.empty()) {
-    text += " (pod " + lease.pod.name_space + "/" + lease.pod.name + ")";
-  }
-  return text;
+  const std::string pod = lease.pod.text();
+  return "container " + lease.key.container_id + " " + lease.key.ifname +
+         (pod.empty() ? "" : " (pod " + pod + ")");
 }
 
 std::string decimal(net::Uint128 number) {
@@ -564,11 +562,6 @@ Store::Options Leases::options(const std::filesystem::path& folder) const {
   return {.folder = folder, .registry = places_.registry, .lock_timeout = lock_timeout_};
 }
 
-Store Leases::existing_or_empty() const {
-  std::optional<Store> store = Store::open_existing(options(data_dir_));
-  return store ? *std::move(store) : Store::in_memory();
-}
-
 Moment Leases::moment() const {
   return {.at = clock_->now(), .boot_id = host_->boot_id()};
 }
@@ -697,7 +690,7 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request, pools::Source& 
                                   .lock_timeout = lock_timeout_,
                                   .caller = request.key,
                                   .netns = request.netns},
-                                 [&] { return existing_or_empty(); });
+                                 [&] { return Store::open_existing_or_empty(options(data_dir_)); });
   Addition addition(request, *host_, guard, session, presence, now, silent);
   std::vector<Granted> granted = addition.held();
   if (!granted.empty()) {
@@ -722,7 +715,7 @@ std::vector<Granted> Leases::rehearse(const AddRequest& request, pools::Source& 
 }
 
 pools::Knowledge Leases::consult(const pools::Source& source) const {
-  Store store = existing_or_empty();
+  Store store = Store::open_existing_or_empty(options(data_dir_));
   Transaction transaction = store.begin();
   return source.consult(transaction, moment());
 }
@@ -901,19 +894,22 @@ std::vector<Found> Leases::adopt(const std::string& network, pools::Source& sour
   }
   const Moment now = moment();
   const Log silent(*clock_);
-  Session session =
-      open_session(network,
-                   {.host = host_,
-                    .places = &places_,
-                    .host_local = &host_local,
-                    .source = &source,
-                    .now = &now,
-                    .log = dry_run ? &silent : log_,
-                    .lock_timeout = lock_timeout_,
-                    .caller = std::nullopt,
-                    .netns = {},
-                    .may_ask = false},
-                   [&] { return dry_run ? existing_or_empty() : Store::open(options(data_dir_)); });
+  Session session = open_session(network,
+                                 {.host = host_,
+                                  .places = &places_,
+                                  .host_local = &host_local,
+                                  .source = &source,
+                                  .now = &now,
+                                  .log = dry_run ? &silent : log_,
+                                  .lock_timeout = lock_timeout_,
+                                  .caller = std::nullopt,
+                                  .netns = {},
+                                  .may_ask = false},
+                                 [&] {
+                                   return dry_run
+                                              ? Store::open_existing_or_empty(options(data_dir_))
+                                              : Store::open(options(data_dir_));
+                                 });
   if (!dry_run) {
     session.transaction.commit();
   }
@@ -986,6 +982,15 @@ bool Leases::lives(const Lease& lease) const {
   return is_alive(lease, *host_);
 }
 
+void Leases::refuse_if_alive(const Lease& lease) const {
+  if (lives(lease)) {
+    throw Error(ErrorKind::kOther,
+                lease.address.to_string() + " of " + describe(lease) +
+                    " is in use: its network namespace is alive",
+                "another pod would get the address too; --force releases it all the same");
+  }
+}
+
 std::vector<Lease> Leases::end(const Lease& lease, bool even_if_alive) const {
   std::optional<Store> store = Store::open_existing(options(data_dir_));
   if (!store) {
@@ -999,11 +1004,8 @@ std::vector<Lease> Leases::end(const Lease& lease, bool even_if_alive) const {
     return {};
   }
   // Under the lock: the container may have come back a moment ago.
-  if (!even_if_alive && is_alive(*there, *host_)) {
-    throw Error(ErrorKind::kOther,
-                there->address.to_string() + " of " + describe(*there) +
-                    " is in use: its network namespace is alive",
-                "another pod would get the address too; --force releases it all the same");
+  if (!even_if_alive) {
+    refuse_if_alive(*there);
   }
   std::vector<Lease> ended =
       end_attachment(transaction, *network, *there, moment(), store::Ending::kRelease);

@@ -83,8 +83,7 @@ ipam::AddRequest add_request(const cni::Request& request, const cni::Args& args,
 void add(const Call& call) {
   const cni::Args args = cni::parse_args(call.request->args);
   const config::NetConf conf = call.document->net_conf(args.ip);
-  const ConfiguredSource source =
-      source_of(call, conf, args.pod_name.empty() ? "" : args.pod_namespace + "/" + args.pod_name);
+  const ConfiguredSource source = source_of(call, conf, args.pod());
   const ipam::AddRequest request = add_request(*call.request, args, conf);
   const host::Host& host = *call.world->host;
   cni::Result result{.routes = conf.routes};

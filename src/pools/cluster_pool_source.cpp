@@ -119,10 +119,9 @@ std::string affected(const Block& block, const std::vector<store::Lease>& leases
   std::vector<std::string> pods;
   for (const store::Lease& lease : leases) {
     if (block.cidr.contains(lease.address.address())) {
+      const std::string pod = lease.pod.text();
       pods.push_back(lease.address.address().to_string() + " (" +
-                     (lease.pod.name.empty() ? "container " + lease.key.container_id
-                                             : lease.pod.name_space + "/" + lease.pod.name) +
-                     ")");
+                     (pod.empty() ? "container " + lease.key.container_id : pod) + ")");
     }
   }
   return "block " + block.cidr.to_string() + " was lost, " + block.failure +
@@ -183,7 +182,7 @@ Owner owner_of(const kube::Node& node) {
 }
 
 std::vector<Family> ClusterPoolSource::families() const {
-  return conf_->families.empty() ? std::vector{Family::kIpv4, Family::kIpv6} : conf_->families;
+  return families_of(*conf_);
 }
 
 Knowledge ClusterPoolSource::consult(store::Transaction& transaction,

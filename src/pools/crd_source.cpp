@@ -58,7 +58,7 @@ PoolRange range_of(const std::string& name, net::IntervalSet usable,
 }  // namespace
 
 std::vector<Family> CrdSource::families() const {
-  return conf_->families.empty() ? std::vector{Family::kIpv4, Family::kIpv6} : conf_->families;
+  return families_of(*conf_);
 }
 
 Knowledge CrdSource::consult(store::Transaction& transaction, const store::Moment& now) const {

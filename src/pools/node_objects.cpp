@@ -51,11 +51,6 @@ Remembered<Object> remembered(const std::optional<RemoteObject>& record,
   return result;
 }
 
-store::Store existing_or_empty(const store::Store::Options& options) {
-  std::optional<store::Store> store = store::Store::open_existing(options);
-  return store ? *std::move(store) : store::Store::in_memory();
-}
-
 // What is known after a reading, given what was known before.
 template <typename Object>
 RemoteObject updated(const std::optional<RemoteObject>& before, const Reading<Object>& reading,
@@ -152,8 +147,8 @@ void NodeObjects::read_and_record() {
     }
   }
   const Moment now = moment();
-  store::Store store =
-      options_.recording ? store::Store::open(options_.store) : existing_or_empty(options_.store);
+  store::Store store = options_.recording ? store::Store::open(options_.store)
+                                          : store::Store::open_existing_or_empty(options_.store);
   store::Transaction transaction = store.begin();
   const auto record = [&](const std::string& key, const auto& reading) {
     RemoteObject after = updated(transaction.remote_object(key), reading, readings.server, now);

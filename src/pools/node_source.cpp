@@ -53,7 +53,7 @@ std::optional<Family> first_missing(const std::vector<Family>& wanted,
 }  // namespace
 
 std::vector<Family> NodeSource::families() const {
-  return conf_->families.empty() ? std::vector{Family::kIpv4, Family::kIpv6} : conf_->families;
+  return families_of(*conf_);
 }
 
 Knowledge NodeSource::consult(store::Transaction& transaction, const store::Moment& now) const {

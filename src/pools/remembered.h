@@ -5,15 +5,23 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "podlease/base/clock.h"
 #include "podlease/base/duration.h"
 #include "podlease/base/error.h"
+#include "podlease/config/net_conf.h"
 #include "podlease/pools/node_objects.h"
 #include "podlease/pools/source.h"
 
 // What the sources that go by this node's objects say of them alike.
 namespace podlease::pools {
+
+// Those asked for; where none are, any that the objects may have.
+[[nodiscard]] inline std::vector<net::Family> families_of(const config::NetConf& conf) {
+  return conf.families.empty() ? std::vector{net::Family::kIpv4, net::Family::kIpv6}
+                               : conf.families;
+}
 
 // Why an object is not known, if the last attempt to read it tells.
 template <typename Object>

@@ -57,6 +57,11 @@ std::optional<Store> Store::open_existing(const Options& options) {
   return Store(std::make_unique<Database>(options, std::move(*lock), Database::Use::kLook));
 }
 
+Store Store::open_existing_or_empty(const Options& options) {
+  std::optional<Store> store = open_existing(options);
+  return store ? *std::move(store) : in_memory();
+}
+
 std::optional<Store> Store::open_for_release(const Options& options) {
   std::optional<FolderLock> lock = lock_existing(options);
   if (!lock || !has_store(options.folder)) {

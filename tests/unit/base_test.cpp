@@ -236,6 +236,11 @@ TEST(AttachmentTest, KeysDifferInEachPart) {
   EXPECT_NE((AttachmentKey{"a", "bc", "d"}), (AttachmentKey{"ab", "c", "d"}));
 }
 
+TEST(PodTextTest, IsEmptyWithoutAName) {
+  EXPECT_EQ(pod_text("lab", "web"), "lab/web");
+  EXPECT_EQ(pod_text("lab", ""), "");
+}
+
 TEST(ClockTest, PrintsUtcWithoutFractions) {
   struct Row {
     Milliseconds since_epoch;

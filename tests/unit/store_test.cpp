@@ -498,6 +498,7 @@ TEST(StoreTest, NothingIsMadeUnlessAsked) {
   EXPECT_FALSE(fs::exists(home.database()));
   write(home.database(), "");
   EXPECT_FALSE(Store::open_existing(home.options()).has_value()) << "not made to its end";
+  EXPECT_THAT(Store::open_existing_or_empty(home.options()).begin().networks(), IsEmpty());
   EXPECT_FALSE(Store::open_for_release(home.options()).has_value()) << "not made to its end";
 }
 

@@ -21,6 +21,9 @@ struct AttachmentKey {
 // digit, then those, `_`, `.` and `-`.
 [[nodiscard]] bool is_valid_name(std::string_view name);
 
+// A pod as people write it, NAMESPACE/NAME; empty where the runtime told no name.
+[[nodiscard]] std::string pod_text(const std::string& name_space, const std::string& name);
+
 }  // namespace podlease
 
 #endif  // PODLEASE_BASE_ATTACHMENT_H_

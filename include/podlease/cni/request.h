@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "podlease/base/attachment.h"
 #include "podlease/cni/verb.h"
 
 namespace podlease::cni {
@@ -33,6 +34,9 @@ struct Args {
   std::string pod_namespace;
   std::string pod_name;
   std::string pod_uid;
+
+  // NAMESPACE/NAME; empty: unknown.
+  [[nodiscard]] std::string pod() const { return pod_text(pod_namespace, pod_name); }
 };
 
 // Throws kEnvironment for a part that is not KEY=VALUE, and for unknown keys unless IgnoreUnknown

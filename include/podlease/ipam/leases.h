@@ -156,6 +156,8 @@ class Leases {
 
   // Reports whether the namespace a lease was last seen in is alive now.
   [[nodiscard]] bool lives(const store::Lease& lease) const;
+  // Throws kOther if it is: another pod would get an address that is in use.
+  void refuse_if_alive(const store::Lease& lease) const;
 
   // Ends the attachment that this lease is of, whole. Returns what was ended: nothing if its
   // address is somebody else's by now, or free. Throws kOther if its network namespace is alive,
@@ -177,7 +179,6 @@ class Leases {
 
  private:
   [[nodiscard]] store::Store::Options options(const std::filesystem::path& folder) const;
-  [[nodiscard]] store::Store existing_or_empty() const;
   [[nodiscard]] store::Moment moment() const;
   [[nodiscard]] std::vector<Granted> try_add(const AddRequest& request, pools::Source& source,
                                              const std::function<bool()>& still_wanted) const;

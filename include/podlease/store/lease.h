@@ -19,6 +19,9 @@ struct Pod {
   std::string name;
   std::string uid;
 
+  // NAMESPACE/NAME; empty: unknown.
+  [[nodiscard]] std::string text() const { return pod_text(name_space, name); }
+
   friend bool operator==(const Pod&, const Pod&) = default;
 };
 

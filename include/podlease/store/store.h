@@ -71,6 +71,9 @@ class Store {
   // The same, but nothing if there is no store yet.
   [[nodiscard]] static std::optional<Store> open_existing(const Options& options);
 
+  // The same, but an empty one in memory if there is no store yet: to look, and leave nothing.
+  [[nodiscard]] static Store open_existing_or_empty(const Options& options);
+
   // For DEL, which must work whatever wrote the store: a newer major is accepted, as the lease
   // table keeps its shape.
   [[nodiscard]] static std::optional<Store> open_for_release(const Options& options);
