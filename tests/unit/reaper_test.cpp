@@ -121,6 +121,14 @@ TEST_F(ReaperTest, CountsWhatAPoolHas) {
   EXPECT_EQ(status.used, 7);
   EXPECT_EQ(status.capacity, std::numeric_limits<std::int64_t>::max());  // 2^66 of IPv6
   EXPECT_EQ(status.updated_at, at(kNow));
+
+  const Pool reserved =
+      read_pool({.name = "default",
+                 .cidrs = {{.cidr = "172.20.0.0/24", .reserved = {"172.20.0.0/26", "172.20.0.64"}},
+                           {.cidr = "172.21.0.0/24", .draining = true}},
+                 .ipv4_block = 26,
+                 .ipv6_block = 122});
+  EXPECT_EQ(count(reserved, {}, kNow).capacity, 7) << "a block that is reserved whole is none";
 }
 
 }  // namespace
