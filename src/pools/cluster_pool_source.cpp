@@ -372,7 +372,11 @@ void ClusterPoolSource::refresh(bool urgent) {
     store::Store store = store::Store::open(objects_->options().store);
     store::Transaction transaction = store.begin();
     const store::Moment now = objects_->moment();
-    const std::vector<Block> blocks = blocks_as_of(objects_->view(transaction, now), transaction);
+    const NodeObjects::View view = objects_->view(transaction, now);
+    if (view.node.object) {
+      owner_ = owner_of(*view.node.object);
+    }
+    const std::vector<Block> blocks = blocks_as_of(view, transaction);
     for (const Block& block : blocks) {
       if (transaction.block(block.network, block.cidr)->reap_grace != block.reap_grace) {
         transaction.set_block(block);

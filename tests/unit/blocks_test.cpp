@@ -1345,6 +1345,14 @@ TEST_F(ClusterPoolSourceTest, ABlockThatIsDueIsAskedForAndServesMeanwhile) {
 }
 
 // Whoever waits for the grace goes by the pool as it is today.
+TEST_F(ClusterPoolSourceTest, ATimerThatComesFirstVerifiesToo) {
+  with_block();
+  worker.reboot();
+  Process process(worker);
+  process.source().refresh(true);
+  EXPECT_NE(process.consult().offer(), nullptr);
+}
+
 TEST_F(ClusterPoolSourceTest, AShorterReapGraceHoldsForBlocksThatThereAre) {
   leave_only("172.20.0.64/26");
   grow();
