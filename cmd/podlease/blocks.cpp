@@ -49,7 +49,7 @@ int blocks(const Context& context, const ClusterOptions& options, const BlocksOp
   Cluster cluster(options);
   const Pools pools = read_pools(cluster.pools());
   if (!wanted.pool.empty() && !pools.contains(wanted.pool)) {
-    cluster.warn("there is no PodPool " + wanted.pool + " any more");
+    cluster.warn("there is no PodPool " + wanted.pool);
   }
   const auto listed = cluster.nodes("whether a block's node is gone is not known");
   const auto nodes = listed ? std::optional(pools::by_name(*listed)) : std::nullopt;

@@ -64,34 +64,57 @@ Milliseconds duration_of(const char* option, const std::string& text) {
 
 void add_common_options(CLI::App& app, Context& context) {
   app.add_option("--data-dir", context.data_dir,
-                 "Folder of the store (default: every store ever used on this node)");
+                 "Folder of the store (default: every store ever used on this node)")
+      ->type_name("DIR");
   app.add_option_function<std::string>(
          "-o,--output", [&context](const std::string& format) { context.json = format == "json"; },
          "table, for people, or json, for programs (default: table)")
       ->check(CLI::IsMember({"table", "json"}));
   app.add_option_function<std::string>(
-      "--lock-timeout",
-      [&context](const std::string& text) {
-        context.lock_timeout = duration_of("--lock-timeout", text);
-      },
-      "Longest wait for a store's lock (default: 30s)");
+         "--lock-timeout",
+         [&context](const std::string& text) {
+           context.lock_timeout = duration_of("--lock-timeout", text);
+         },
+         "Longest wait for a store's lock (default: 30s)")
+      ->type_name("DURATION");
+}
+
+// They are understood behind a subcommand too, but its own help does not list them.
+void tell_common_options(CLI::App& app) {
+  for (CLI::App* const command : app.get_subcommands(std::function<bool(CLI::App*)>())) {
+    if (command->get_name() == "crds") {
+      continue;  // nothing but YAML, of no store
+    }
+    const std::string own = command->get_footer();
+    command->footer(own + (own.empty() ? "" : "\n") +
+                    "Also takes --output, --data-dir and --lock-timeout: podlease --help");
+    tell_common_options(*command);
+  }
 }
 
 void add_conf_dir(CLI::App& command, Parsed& parsed) {
   command
       .add_option("--conf-dir", parsed.conf_dir, "Folder of the runtime's network configurations")
+      ->type_name("DIR")
       ->capture_default_str();
 }
 
-// For commands that look at the cluster, from any machine.
-void add_cluster_options(CLI::App& command, ClusterOptions& cluster) {
-  command.add_option("--kubeconfig", cluster.kubeconfig,
-                     "Who asks which cluster (default: the first file of $KUBECONFIG that exists, "
-                     "~/.kube/config, or the kubelet's)");
-  command.add_option_function<std::string>(
-      "--timeout",
-      [&cluster](const std::string& text) { cluster.timeout = duration_of("--timeout", text); },
-      "Longest time for all requests together (default: 10s)");
+// For commands that look at the cluster, from any machine. Returns them.
+std::vector<CLI::Option*> add_cluster_options(CLI::App& command, ClusterOptions& cluster) {
+  return {
+      command
+          .add_option("--kubeconfig", cluster.kubeconfig,
+                      "Who asks which cluster (default: the first file of $KUBECONFIG that exists, "
+                      "~/.kube/config, or the kubelet's)")
+          ->type_name("FILE"),
+      command
+          .add_option_function<std::string>(
+              "--timeout",
+              [&cluster](const std::string& text) {
+                cluster.timeout = duration_of("--timeout", text);
+              },
+              "Longest time for all requests together (default: 10s)")
+          ->type_name("DURATION")};
 }
 
 void add_looking_commands(CLI::App& app, Parsed& parsed) {
@@ -131,15 +154,22 @@ void add_looking_commands(CLI::App& app, Parsed& parsed) {
   audit_command->callback([&parsed] { parsed.run = [&parsed] { return audit(parsed.context); }; });
 
   CLI::App* const status_command =
-      app.add_subcommand("status", "Show each store and network of this node in a line");
+      app.add_subcommand("status",
+                         "Show the stores of this node, their networks, and where "
+                         "their next addresses come from");
   status_command->footer(
       "LEASED addresses are held; of those, ALIVE ones have a network namespace that was seen now, "
       "and\n"
-      "ADOPTED ones came from host-local. FREED addresses were leased once and are free.\n"
-      "Below, for the network configurations of this node: where each looks for its ranges, and "
-      "how "
-      "many\n"
-      "leases lie outside them and drain.");
+      "ADOPTED ones came from host-local. FREED addresses were leased once and are free. "
+      "HOST-LOCAL:\n"
+      "its folder was taken over, or is shared since an export.\n"
+      "Below, for each network configuration of this node that uses podlease: what of the cluster "
+      "it goes\n"
+      "by and how old that is, each place that was looked at (* used, - passed over) and why, what "
+      "keeps an\n"
+      "ADD from leasing, and how many leases lie outside today's ranges and drain. By what is "
+      "remembered:\n"
+      "asks nobody, changes nothing. Exit status 2 if a store cannot be read.");
   add_conf_dir(*status_command, parsed);
   status_command->callback(
       [&parsed] { parsed.run = [&parsed] { return status(parsed.context, parsed.conf_dir); }; });
@@ -149,8 +179,15 @@ void add_looking_commands(CLI::App& app, Parsed& parsed) {
   doctor_command->footer(
       "For each network configuration of this node that uses podlease: can it work, can the store "
       "be\n"
-      "written, is there a kubeconfig, who are we to the API server, does it answer, and which\n"
-      "ranges follow. Exit status 2 if something is wrong. Changes nothing.");
+      "written, is there a kubeconfig, who are we to the API server, does it answer, which ranges "
+      "follow,\n"
+      "and in mode cluster-pool: is there the pool, may this node lease from its blocks, does a "
+      "job "
+      "free\n"
+      "the blocks of nodes that are gone.\n"
+      "Each line is ok, a note (worth knowing) or wrong, with what to do about it below. Exit "
+      "status 2 if\n"
+      "something is wrong. Changes nothing.");
   add_conf_dir(*doctor_command, parsed);
   doctor_command->callback(
       [&parsed] { parsed.run = [&parsed] { return doctor(parsed.context, parsed.conf_dir); }; });
@@ -210,13 +247,16 @@ void add_changing_commands(CLI::App& app, Parsed& parsed) {
       "doubt "
       "a\n"
       "lease is kept.\n"
-      "Of a network in mode cluster-pool it also verifies this node's blocks, finds those that the "
-      "store\n"
-      "has lost, and gives back those that are empty (conf/systemd has a timer). Exit status 2 if "
-      "the\n"
-      "cluster did not let it.");
+      "Of the networks in mode cluster-pool it also verifies this node's blocks, finds those that "
+      "the store\n"
+      "has lost, and gives back those that are empty and not needed (conf/systemd has a timer); "
+      "not "
+      "with\n"
+      "--network or --dry-run. Exit status 2 if the cluster did not let it.");
   gc_command->add_option("--network", parsed.gc.network, "Only the leases of this network");
-  gc_command->add_flag("--dry-run", parsed.gc.dry_run, "Only say which leases would end");
+  gc_command->add_flag("--dry-run", parsed.gc.dry_run,
+                       "Only say which leases would end; with --cluster, what would become of "
+                       "which blocks");
   add_conf_dir(*gc_command, parsed);
   CLI::Option* const of_cluster = gc_command->add_flag(
       "--cluster", parsed.of_cluster,
@@ -231,7 +271,9 @@ void add_changing_commands(CLI::App& app, Parsed& parsed) {
           ->needs(of_cluster);
   gc_command->add_flag("--dead", parsed.is_dead, "The node is known to be dead: free them at once")
       ->needs(node);
-  add_cluster_options(*gc_command, parsed.cluster);
+  for (CLI::Option* const option : add_cluster_options(*gc_command, parsed.cluster)) {
+    option->needs(of_cluster);
+  }
   gc_command->callback([&parsed] {
     parsed.run = [&parsed] {
       if (parsed.of_cluster) {
@@ -252,9 +294,12 @@ void add_changing_commands(CLI::App& app, Parsed& parsed) {
   CLI::App* const node_release_command = node_command->add_subcommand(
       "release", "Give back all blocks of this node: before it is scaled away");
   node_release_command->footer(
-      "For a node that was drained (kubectl drain). Blocks that still have leases are kept, exit "
-      "status 2.\n"
-      "Without it the blocks come back by podlease gc --cluster, once the Node was gone for the "
+      "For a node that was drained (kubectl drain), and stays cordoned: a pod that starts here "
+      "claims a\n"
+      "block again. Blocks that still have leases are kept, and so are those of a pool that is "
+      "paused, also\n"
+      "with --force: exit status 2. Asks the API server as the kubelet does, with --dry-run too.\n"
+      "Where it is not run, podlease gc --cluster frees the blocks once the Node was gone for the "
       "pool's\n"
       "reapGrace.");
   node_release_command->add_flag("--force", parsed.node_release.force,
@@ -299,7 +344,9 @@ void add_changing_commands(CLI::App& app, Parsed& parsed) {
 // One that may be given again, each time with one value: what follows is the next argument.
 CLI::Option* add_list(CLI::App& command, const std::string& name, std::vector<std::string>& values,
                       const std::string& about) {
-  return command.add_option(name, values, about + "; may be given again")->allow_extra_args(false);
+  return command.add_option(name, values, about + "; may be given again")
+      ->allow_extra_args(false)
+      ->type_name("CIDR");
 }
 
 CLI::App* add_pool_verb(CLI::App& group, Parsed& parsed, PoolOptions::Verb verb,
@@ -340,11 +387,14 @@ void add_pool_commands(CLI::App& app, Parsed& parsed) {
       "172.20.0.0/24");
   add_list(*add, "--cidr", parsed.pool.cidrs, "A range of the pool")->required();
   add_list(*add, "--reserved", parsed.pool.reserved,
-           "An address or a CIDR inside one of them that no pod gets");
+           "An address or a CIDR inside one of them that no pod gets")
+      ->type_name("ADDRESS|CIDR");
   add->add_option("--reap-grace", parsed.pool.reap_grace,
-                  "How long the blocks of a node that is gone stay taken (default: 6h)");
+                  "How long the blocks of a node that is gone stay taken (default: 6h)")
+      ->type_name("DURATION");
   add->add_option("--node-selector", parsed.pool.node_selector,
-                  "Labels of the nodes that use it, KEY=VALUE,... (default: every node)");
+                  "Labels of the nodes that use it (default: every node)")
+      ->type_name("KEY=VALUE,...");
   add->add_flag("--force", parsed.pool.force,
                 "Even where it overlaps with something that is no pool");
 
@@ -372,13 +422,15 @@ void add_migrate_commands(CLI::App& app, Parsed& parsed) {
   CLI::App* const status = group->add_subcommand(
       "status", "Show which pods and blocks are left in the old space, and what to do next");
   status->footer(
-      "The old space is what Draining CIDRs of pools and, once a pool has an Active CIDR, the "
-      "Nodes'\n"
-      "podCIDRs are. Pods of the host network and pods that ended do not count. Exit status 0: "
+      "The old space, without --from: the Draining CIDRs of pools, blocks whose pool or CIDR was "
+      "removed\n"
+      "and, once a pool has an Active CIDR, the Nodes' podCIDRs of its family. Pods of the host "
+      "network and\n"
+      "pods that ended do not count. Each line `next:` is a command that moves on. Exit status 0: "
       "nothing\n"
       "is left, and the old space can be given up; 2: something is. Changes nothing. Example:\n"
       "podlease migrate status --from 10.244.0.0/16");
-  add_list(*status, "--from", parsed.migrate_from, "The old space");
+  add_list(*status, "--from", parsed.migrate_from, "What pods are to leave (default: see below)");
   add_cluster_options(*status, parsed.cluster);
   status->callback([&parsed] {
     parsed.run = [&parsed] {
@@ -389,10 +441,17 @@ void add_migrate_commands(CLI::App& app, Parsed& parsed) {
   CLI::App* const plan = group->add_subcommand(
       "plan", "Check all that a move needs before its first step, and list the steps");
   plan->footer(
-      "Exit status 2 if something is wrong. Changes nothing. Example:\n"
+      "Checks the definitions, overlaps with all that has addresses, the pool's state and "
+      "nodeSelector,\n"
+      "the room for the pods that run now, and the reaper. Each line is ok, a warning (to be seen "
+      "to first)\n"
+      "or wrong (it would not work), with what to do about it below; then come the steps. Exit "
+      "status 2 if\n"
+      "something is wrong. Changes nothing. Example:\n"
       "podlease migrate plan --to 172.20.0.0/16");
-  add_list(*plan, "--to", parsed.migrate_plan.to, "The new space")->required();
+  add_list(*plan, "--to", parsed.migrate_plan.to, "Where pods are to go")->required();
   plan->add_option("--pool", parsed.migrate_plan.pool, "The PodPool that has it, or is to have it")
+      ->type_name("NAME")
       ->capture_default_str();
   add_cluster_options(*plan, parsed.cluster);
   plan->callback([&parsed] {
@@ -406,10 +465,17 @@ void add_cluster_commands(CLI::App& app, Parsed& parsed) {
   CLI::App* const pools_command =
       app.add_subcommand("pools", "Show the cluster's pools, and how much of them is taken");
   pools_command->footer(
-      "Counted from the blocks themselves. CLAIMED is the share of blocks that nodes have; when it "
-      "is\n"
-      "100%, no node gets another one. USED addresses are as of each block's last verification.\n"
-      "Orphans are blocks whose pool or CIDR was removed: they drain.");
+      "A line for each CIDR of a pool, counted from the blocks themselves. Of all BLOCKS that it "
+      "has room\n"
+      "for, nodes have those, and CLAIMED is that share; at 100% no node gets another one. NODES "
+      "have at\n"
+      "least one of them. USED: of the addresses in claimed blocks, as of each block's last "
+      "verification.\n"
+      "In a PAUSED pool no block is claimed, given back or reaped. REAP-GRACE: the blocks of a "
+      "node "
+      "that is\n"
+      "gone stay taken for so long. Orphans are blocks whose pool or CIDR was removed: they "
+      "drain.");
   pools_command->add_option("NAME", parsed.pool_shown, "Only this pool");
   add_cluster_options(*pools_command, parsed.cluster);
   pools_command->callback([&parsed] {
@@ -419,12 +485,21 @@ void add_cluster_commands(CLI::App& app, Parsed& parsed) {
   CLI::App* const blocks_command =
       app.add_subcommand("blocks", "Show which node has which block of a pool");
   blocks_command->footer(
-      "A block is draining when it was deleted, its CIDR is Draining, or its pool is gone; "
-      "unverified\n"
-      "when its node has not asked for it for half of reapGrace; node gone when the reaper will "
-      "free it.");
-  blocks_command->add_option("--pool", parsed.blocks.pool, "Only of this pool");
-  blocks_command->add_option("--node", parsed.blocks.node, "Only of this node");
+      "USED addresses of how many, and their SHARE, are as of when the node last VERIFIED that the "
+      "block is\n"
+      "its own: so long ago. STATE is\n"
+      "  in use\n"
+      "  draining    nothing new is leased from it: it was deleted, its CIDR is Draining, or its "
+      "pool or\n"
+      "              CIDR was removed\n"
+      "  unverified  nothing new is leased from it before its node verifies it, for that was half "
+      "of "
+      "the\n"
+      "              pool's reapGrace ago\n"
+      "  node gone   its Node is gone, or is another machine by now: the reaper frees it after "
+      "reapGrace");
+  blocks_command->add_option("--pool", parsed.blocks.pool, "Only of this pool")->type_name("NAME");
+  blocks_command->add_option("--node", parsed.blocks.node, "Only of this node")->type_name("NAME");
   add_cluster_options(*blocks_command, parsed.cluster);
   blocks_command->callback([&parsed] {
     parsed.run = [&parsed] { return blocks(parsed.context, parsed.cluster, parsed.blocks); };
@@ -440,8 +515,10 @@ void add_routes_command(CLI::App& app, Parsed& parsed) {
   command->footer(
       "For clusters whose nodes are on one network, and in which nobody else routes to the pods "
       "of\n"
-      "other nodes: each block goes via the address that its node gives in it. Works with the\n"
-      "kubelet's credentials. podlease knows its routes by `proto 112`, keeps them in the main "
+      "other nodes: each block goes via the address that its node gives in it. Alone it prints the "
+      "routes\n"
+      "that this node should have; --apply prints what it changes. Works with the kubelet's\n"
+      "credentials. podlease knows its routes by `proto 112`, keeps them in the main "
       "table\n"
       "and touches no others: one of somebody else to the same destination stays, and is told.\n"
       "While the API server does not answer, all routes stay as they are. Exit status 2 if some "
@@ -449,11 +526,16 @@ void add_routes_command(CLI::App& app, Parsed& parsed) {
       "is left without a route.\n"
       "As a service: conf/systemd/podlease-routes.service. Away with all:\n"
       "ip route flush proto 112; ip -6 route flush proto 112");
-  command->add_option("--node", parsed.routes.node,
-                      "Name of this Node (default: the kubelet's, else $NODE_NAME, else the "
-                      "host's)");
-  command->add_option("--kubeconfig", parsed.routes.kubeconfig,
-                      "Who asks (default: podlease's own on this node, else the kubelet's)");
+  command
+      ->add_option("--node", parsed.routes.node,
+                   "Name of this Node (default: the kubelet's, else $NODE_NAME, else the "
+                   "host's)")
+      ->type_name("NAME");
+  command
+      ->add_option("--kubeconfig", parsed.routes.kubeconfig,
+                   "Who asks (default: /etc/cni/net.d/podlease.kubeconfig, else the "
+                   "kubelet's)")
+      ->type_name("FILE");
   command->add_flag("--apply", parsed.routes.apply,
                     "Add, replace and remove routes until the kernel has just these");
   command->add_flag("--dry-run", parsed.routes.dry_run, "Only say what --apply would change");
@@ -493,6 +575,7 @@ int run_command_line(int argc, char** argv) {
   add_changing_commands(app, parsed);
   add_cluster_commands(app, parsed);
   add_routes_command(app, parsed);
+  tell_common_options(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
