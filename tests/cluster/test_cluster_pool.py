@@ -451,6 +451,10 @@ def test_a_paused_pool_is_leased_from_and_not_claimed_of(
         change_pool(pooled, node1, cidrs=[cidr(POOL, "Draining"), cidr(ANOTHER_BLOCK)])
         delete(node1, *pods)
         assert not node1.call("ADD", pods[0]).ok
+        for how in (["--dry-run"], [], ["--force"]):
+            said = node1.podlease("node", "release", *how, statuses=(2,)).stdout
+            assert "kept: PodPool default is paused" in said, said
+            assert "podlease pool resume default" in said, said
         assert len(blocks(pooled)) == 1
         change_pool(pooled, node1, paused=False, cidrs=[cidr(POOL), cidr(ANOTHER_BLOCK)])
         add(node1, *pods, more)
