@@ -28,9 +28,7 @@ def pooled(cluster: Cluster) -> Iterator[Cluster]:
     finally:
         pools.remove(cluster.kubectl)
         for worker in cluster.workers.values():
-            for family in ("-4", "-6"):
-                worker.run("ip", family, "route", "flush", "proto", "112", check=False)
-                worker.run("ip", family, "route", "flush", "proto", "99", check=False)
+            pools.flush_routes(worker, pools.OWN_PROTOCOL, 99)
 
 
 def halves(cidr: str) -> list[dict]:
@@ -68,17 +66,6 @@ def routes(worker: Worker, *arguments: str, statuses: Sequence[int] = (0,)) -> d
     return json.loads(done.stdout)
 
 
-def own_routes(worker: Worker) -> dict[str, str]:
-    """Of podlease, in the kernel: destination and gateway."""
-    found = {}
-    for family in ("-4", "-6"):
-        text = worker.run("ip", family, "-json", "route", "show", "proto", "112").stdout
-        for route in json.loads(text or "[]"):
-            if "dst" in route:
-                found[route["dst"]] = route["gateway"]
-    return found
-
-
 def blocks_of(cluster: Cluster, node: str) -> list[str]:
     found = cluster.kubectl.list("podblocks")
     return [item["spec"]["cidr"] for item in found if item["spec"]["nodeName"] == node]
@@ -105,15 +92,15 @@ def test_pods_of_two_nodes_reach_each_other(pooled: Cluster, plugin: str, cidrs:
     assert {pod.node for pod in pods} == {"node1", "node2"}
     first, second = pooled.workers.values()
     for here, there in ((first, second), (second, first)):
-        assert own_routes(here) == {}
+        assert pools.own_routes(here) == {}
         planned = routes(here, "--dry-run")
-        assert own_routes(here) == {}
+        assert pools.own_routes(here) == {}
         report = routes(here, "--apply")
         assert report["changes"] == planned["changes"] and report["problems"] == []
         assert {route["node"] for route in report["routes"]} == {there.name}
         blocks = blocks_of(pooled, there.name)
         gateways = {cidr: str(there.addresses[":" in cidr]) for cidr in blocks}
-        assert own_routes(here) == gateways
+        assert pools.own_routes(here) == gateways
         assert routes(here, "--apply")["changes"] == []
     for pod in pods:
         assert all(inside(address, cidrs) for address in pod.addresses), pod
@@ -128,11 +115,11 @@ def test_routes_follow_the_blocks(pooled: Cluster, tmp_path: Path):
     with watching(here, log):
         pods = pooled.deploy("web", 2)
         (block,) = until("a block of the other node", lambda: blocks_of(pooled, there.name))
-        until("its route", lambda: list(own_routes(here)) == [block], 20)
+        until("its route", lambda: list(pools.own_routes(here)) == [block], 20)
         routes(there, "--apply")
         pooled.control_plane.api_server.kill()
         until("that it is told", lambda: "the routes stay as they are" in log.read_text(), 30)
-        assert list(own_routes(here)) == [block]
+        assert list(pools.own_routes(here)) == [block]
         pooled.demand_reach(pods)
         pooled.control_plane.start_api_server()
         until("that it is over", lambda: "it works again" in log.read_text(), 30)
@@ -140,7 +127,7 @@ def test_routes_follow_the_blocks(pooled: Cluster, tmp_path: Path):
         until("no pods", lambda: not pooled.kubectl.list("pods"), 90)
         there.remove_ended_pods()
         there.podlease("node", "release")
-        until("no route", lambda: own_routes(here) == {}, 20)
+        until("no route", lambda: pools.own_routes(here) == {}, 20)
     lines = log.read_text().splitlines()
     route = f"{block} via {there.addresses[0]} dev eth0 proto 112"
     assert [line for line in lines if block in line] == [f"add {route}", f"remove {route}"]
@@ -163,7 +150,7 @@ def test_routes_of_others_are_left_alone(pooled: Cluster):
     here.run(*add, "172.20.8.0/26", "via", there.addresses[0], "proto", "112")  # of yesterday
     before = here.run("ip", "route", "show", "proto", "99").stdout
     report = routes(here, "--apply", statuses=[TROUBLE])
-    assert own_routes(here) == {"172.20.1.0/26": str(there.addresses[0])}
+    assert pools.own_routes(here) == {"172.20.1.0/26": str(there.addresses[0])}
     assert here.run("ip", "route", "show", "proto", "99").stdout == before
     changes = [(each["change"], each["destination"]) for each in report["changes"]]
     assert changes == [("add", "172.20.1.0/26"), ("remove", "172.20.8.0/26")]

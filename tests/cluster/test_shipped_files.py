@@ -12,7 +12,7 @@ import pytest
 from lab import places
 from lab.cluster import Cluster, inside
 from lab.control_plane import API
-from lab.pools import blocks
+from lab.pools import OWN_PROTOCOL, blocks, flush_routes, own_routes
 from lab.worker import Worker
 
 CONF = places.ROOT / "conf"
@@ -53,8 +53,7 @@ def installed(pooled: Cluster) -> Iterator[Cluster]:
         yield pooled
     finally:
         for worker in pooled.workers.values():
-            for family in ("-4", "-6"):
-                worker.run("ip", family, "route", "flush", "proto", "112", check=False)
+            flush_routes(worker, OWN_PROTOCOL)
             worker.run("umount", "/opt")
 
 
@@ -110,11 +109,6 @@ def service(worker: Worker, unit: str, log: Path) -> Iterator[subprocess.Popen]:
         assert status == 0, log.read_text()
 
 
-def own_routes(worker: Worker) -> list[str]:
-    found = json.loads(worker.run("ip", "-json", "route", "show", "proto", "112").stdout or "[]")
-    return sorted(route["dst"] for route in found if "dst" in route)
-
-
 @pytest.mark.parametrize("plugin", ["ptp", "bridge"])
 def test_pods_of_the_shipped_configuration_reach_each_other(
     installed: Cluster, plugin: str, tmp_path: Path
@@ -134,7 +128,8 @@ def test_pods_of_the_shipped_configuration_reach_each_other(
             for name in installed.workers
         }
     # When it stops, the routes stay.
-    assert {name: own_routes(worker) for name, worker in installed.workers.items()} == wanted
+    left = {name: sorted(own_routes(worker)) for name, worker in installed.workers.items()}
+    assert left == wanted
     for worker in installed.workers.values():
         checks = worker.doctor(statuses=(0,))
         assert not [check for check in checks if check["health"] == "wrong"], checks

@@ -217,3 +217,24 @@ def routes(cluster: Cluster) -> Iterator[Router]:
         yield router
     finally:
         router.stop()
+
+
+# As `ip route` marks those of `podlease routes`.
+OWN_PROTOCOL = 112
+
+
+def own_routes(worker: Worker) -> dict[str, str]:
+    """Of podlease, in the kernel: destination and gateway."""
+    found = {}
+    for family in ("-4", "-6"):
+        text = worker.run("ip", family, "-json", "route", "show", "proto", OWN_PROTOCOL).stdout
+        for route in json.loads(text or "[]"):
+            if "dst" in route:
+                found[route["dst"]] = route["gateway"]
+    return found
+
+
+def flush_routes(worker: Worker, *protocols: int) -> None:
+    for protocol in protocols:
+        for family in ("-4", "-6"):
+            worker.run("ip", family, "route", "flush", "proto", protocol, check=False)
