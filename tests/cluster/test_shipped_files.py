@@ -163,7 +163,7 @@ def test_the_timer_keeps_a_node_on_which_no_pod_starts(installed: Cluster):
     place = f"block {block.cidr}"
     assert looks_of(node1)[place] == "used for ipv4"
 
-    # Over a reboot a block is nobody's before it was asked for, and the DEL of its pods never comes.
+    # Over a reboot a block is nobody's before it was asked for, and no DEL of its pods comes.
     node1.reboot()
     assert looks_of(node1)[place].startswith("not used: not verified lately")
     assert len(node1.leased()) == 1
