@@ -173,9 +173,13 @@ int node_release(const Context& context, const NodeReleaseOptions& options) {
     const Configured any = for_the_api(configurations);
     const plugin::ConfiguredSource source =
         context.source(any.document, any.conf, data_dir, {}, !options.dry_run);
+    std::set<std::string> pools;
     for (const store::Block& block : before) {
-      if (source.blocks()->is_paused(block.pool)) {
-        paused.insert(block.pool);
+      pools.insert(block.pool);
+    }
+    for (const std::string& pool : pools) {
+      if (source.blocks()->is_paused(pool)) {
+        paused.insert(pool);
       }
     }
     if (!options.dry_run) {
