@@ -1,18 +1,18 @@
-"""Nodes that are only processes: hundreds of them, each with a Node object, an identity, a store and
-a configuration of its own, on one real API server. Their pods share one network namespace, which has
-no address: nobody that looks into it finds a pod there."""
+"""Nodes that are only processes: hundreds of them, each with a Node object, an identity, a store
+and a configuration of its own, on one real API server. Their pods share one network namespace that
+has no address: nobody that looks into it finds a pod there."""
 
 import itertools
 import json
 import os
 import subprocess
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Sequence, TypeVar
+from typing import Any, Callable, Iterable, Iterator, Optional, Sequence, TypeVar
 
 from lab import cni, netns, places, pools, store
 from lab.api import Api, Place
@@ -29,12 +29,17 @@ NETNS = "simulated"
 # Beside those of a ControlPlane, which may run too.
 PLACE = Place("127.0.0.1", port=16443, etcd=12379)
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-# Every new store reads this list of all, which in life are one or two on a machine.
+# All stores of a machine, which a new one adds itself to: in life one or two.
 STORES = Path("/var/lib/podlease/stores")
+
+
+# Set once anything failed or was interrupted: nothing is run any more.
+_over = threading.Event()
 
 
 def run(command: Sequence[object], env: dict[str, str], stdin: Path, stderr: Path) -> Answer:
     """What subprocess does, in a tenth of its time: hundreds of thousands are run."""
+    assert not _over.is_set(), "it is over"
     reader, writer = os.pipe()
     try:
         actions = [
@@ -58,11 +63,13 @@ def run(command: Sequence[object], env: dict[str, str], stdin: Path, stderr: Pat
 class Node:
     """One node. `ipam` goes beside what every configuration here has."""
 
-    def __init__(self, number: int, folder: Path, api: Api, ipam: dict[str, Any]) -> None:
+    def __init__(
+        self, number: int, folder: Path, stores: Path, api: Api, ipam: dict[str, Any]
+    ) -> None:
         self.number = number
         self.name = f"node-{number}"
         self.folder = folder / self.name
-        self.store = self.folder / "store"
+        self.store = stores / self.name / "store"
         self.token = f"token-of-{self.name}"
         self.folder.mkdir()
         kubeconfig = self.folder / "kubeconfig"
@@ -78,8 +85,8 @@ class Node:
 
     @property
     def object(self) -> dict[str, Any]:
-        """Its Node. A machine of its own by its machine id; the other ids it does not tell, for they
-        would have to be this machine's."""
+        """Its Node. A machine of its own by its machine id; the other ids it does not tell, for
+        they would have to be this machine's."""
         address = str(ip_address("198.18.0.0") + self.number)
         return {
             "apiVersion": "v1",
@@ -151,12 +158,12 @@ class Pods:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders: dict[str, tuple[Node, str]] = {}
-        self._held: dict[tuple[Node, str], str] = {}
+        self._held: dict[Node, dict[str, str]] = {}
         self.twice: list[str] = []
 
     def __len__(self) -> int:
         with self._lock:
-            return len(self._held)
+            return sum(map(len, self._held.values()))
 
     def of(self, node: Node) -> list[str]:
         """Its containers."""
@@ -165,30 +172,30 @@ class Pods:
     def addresses_of(self, node: Node) -> dict[str, str]:
         """By container."""
         with self._lock:
-            return {container: held for (at, container), held in self._held.items() if at is node}
+            return dict(self._held.get(node, {}))
 
     def add(self, node: Node, container: str) -> Answer:
         answer = node.call("ADD", container)
         if answer.ok:
             (address,) = answer.addresses
-            self.note(node, container, address)
+            self._note(node, container, address)
         return answer
 
-    def note(self, node: Node, container: str, address: str) -> None:
+    def delete(self, node: Node, container: str) -> Answer:
+        """The address may be another's before the DEL has answered, so it is given up first."""
+        with self._lock:
+            address = self._held.get(node, {}).pop(container, "")
+            self._holders.pop(address, None)
+        return node.call("DEL", container)
+
+    def _note(self, node: Node, container: str, address: str) -> None:
         pod = (node, container)
         with self._lock:
             other = self._holders.setdefault(address, pod)
             if other != pod:
                 names = f"{node.name} {container} and {other[0].name} {other[1]}"
                 self.twice.append(f"{address} is given to {names}")
-            self._held[pod] = address
-
-    def delete(self, node: Node, container: str) -> Answer:
-        """The address may be another's before the DEL has answered, so it is given up first."""
-        with self._lock:
-            address = self._held.pop((node, container), "")
-            self._holders.pop(address, None)
-        return node.call("DEL", container)
+            self._held.setdefault(node, {})[container] = address
 
 
 @dataclass
@@ -201,7 +208,7 @@ class Block:
 
 
 class Crowd:
-    """The nodes, their API server and their pods."""
+    """The nodes, their API server and their pods. What their pods do is done through `pods`."""
 
     def __init__(self, api: Api, nodes: list[Node]) -> None:
         self.api = api
@@ -220,19 +227,18 @@ class Crowd:
         return [Block(each["cidr"], each["nodeName"], each["claimID"]) for each in specs]
 
     def demand_order(self) -> None:
-        """Nothing is given twice, each block is one node's, which knows it, and each address lies in
-        a block of the node that gave it."""
+        """Nothing is given twice, each block is one node's, which knows it, and each address lies
+        in a block of the node that gave it."""
         assert not self.pods.twice, self.pods.twice
-        owners: dict[str, str] = {}
-        for block in self.blocks():
-            assert block.cidr not in owners, block
-            owners[block.cidr] = block.node
-        spaces = sorted(ip_network(cidr) for cidr in owners)
+        blocks = self.blocks()
+        spaces = sorted(ip_network(block.cidr) for block in blocks)
         for one, other in zip(spaces, spaces[1:]):
             assert not one.overlaps(other), (one, other)
+        owned: dict[str, set[str]] = {node.name: set() for node in self.nodes}
+        for block in blocks:
+            owned[block.node].add(block.cidr)
         for node in self.nodes:
-            own = {cidr for cidr, name in owners.items() if name == node.name}
-            known = set(store.blocks(node.store))
+            own, known = owned[node.name], set(store.blocks(node.store))
             assert known == own, (node.name, known ^ own)
             wide = [ip_network(cidr) for cidr in own]
             for address in self.pods.addresses_of(node).values():
@@ -243,22 +249,33 @@ BLOCKS, POOLS = (f"/apis/{pools.VERSION}/{kind}" for kind in ("podblocks", "podp
 
 
 def at_once(most: int, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """All of it, so many at a time. The first failure ends it."""
+    """All of it, so many at a time. A failure ends it."""
+    _over.clear()
     with ThreadPoolExecutor(most) as executor:
         futures = [executor.submit(work, item) for item in items]
         try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            failed = (each.exception() for each in futures if each.done())
+            failure = next(filter(None, failed), None)
+            if failure:
+                raise failure
             return [future.result() for future in futures]
         except BaseException:
+            _over.set()
             executor.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 @contextmanager
 def crowd(
-    folder: Path, count: int, ipam: dict[str, Any], ipv4_block: int = 26
+    folder: Path,
+    count: int,
+    ipam: dict[str, Any],
+    ipv4_block: int = 26,
+    stores: Optional[Path] = None,
 ) -> Iterator[Crowd]:
     """An API server with definitions, roles and policy, and so many nodes. The whole may be big:
-    `folder` better lies in memory."""
+    `folder` better lies in memory. `stores` is the folder of the nodes' stores, if another."""
     folder.mkdir(parents=True)
     crds = folder / "crds.yaml"
     definitions = [places.podlease(), "crds", "--ipv4-block", str(ipv4_block)]
@@ -273,7 +290,8 @@ def crowd(
         advertise_address="192.0.2.1",
         endpoint_reconciler_type="none",
     )
-    nodes = [Node(number, folder, api, ipam) for number in range(1, count + 1)]
+    numbers = range(1, count + 1)
+    nodes = [Node(number, folder, stores or folder, api, ipam) for number in numbers]
     lines = (f'{each.token},system:node:{each.name},{each.name},"system:nodes"' for each in nodes)
     tokens.write_text("\n".join(lines) + "\n")
     netns.create(NETNS)
