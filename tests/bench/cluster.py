@@ -273,16 +273,23 @@ def storm(settings: Settings) -> Section:
 def churn(settings: Settings) -> Section:
     nodes, calls = 50, settings.times(200_000, 4_000)
     most, stay = 90, settings.times(300, 60)  # pods on a node, calls until it leaves
-    leases = itertools.count()
     seed = random.randrange(10**6)
     with a_crowd("churn", settings, nodes, PATIENT, in_memory=True) as crowd:
         crowd.make_pool(["10.96.0.0/16"])
-        say(f"  {calls // 2:,} ADDs and as many DELs on {nodes} nodes, seed {seed}")
-        again, left = Counter(), Counter()
+        say(f"  {calls:,} ADDs and DELs on {nodes} nodes, seed {seed}")
+        again, left, done = Counter(), Counter(), Counter()
         pods = crowd.pods
 
+        def add(node: Node) -> None:
+            done.count("ADD")
+            answer = pods.add(node, next_container())
+            if not answer.ok:
+                assert answer.json["code"] == TRY_AGAIN, answer
+                again.count(answer.json["msg"])
+            assert not pods.twice, pods.twice
+
         def delete(node: Node, container: str) -> None:
-            next(leases)
+            done.count("DEL")
             demand(pods.delete(node, container))
 
         def leave(node: Node) -> None:
@@ -294,7 +301,7 @@ def churn(settings: Settings) -> Section:
         def live(node: Node) -> None:
             chance = random.Random(seed + node.number)
             wanted = chance.randrange(most)
-            while next(leases) < calls:
+            while done.sum < calls:
                 here = pods.of(node)
                 if chance.randrange(stay) == 0:
                     leave(node)
@@ -303,11 +310,7 @@ def churn(settings: Settings) -> Section:
                 elif len(here) > wanted or (here and chance.random() < 0.5):
                     delete(node, chance.choice(here))
                 else:
-                    answer = pods.add(node, next_container())
-                    if not answer.ok:
-                        assert answer.json["code"] == TRY_AGAIN, answer
-                        again.count(answer.json["msg"])
-                assert not pods.twice, pods.twice
+                    add(node)
             leave(node)
 
         before = crowd.api.requests()
@@ -320,8 +323,9 @@ def churn(settings: Settings) -> Section:
     again.tell()
     claimed = made.of_kind("podblocks", "POST", code="201")
     return Section(
-        f"Churn: {calls // 2:,} ADDs and as many DELs on {nodes} nodes that come and go",
+        f"Churn: ADD and DEL on {nodes} nodes that come and go",
         [
+            Figure("ADDs and DELs", done.sum),
             Figure("blocks claimed and released", claimed),
             twice(crowd),
             Figure("nodes that left, and came back", left.sum),
@@ -330,7 +334,7 @@ def churn(settings: Settings) -> Section:
             ),
             reads_of_objects(made, nodes, seconds, left.sum),
             Figure("ADDs told to try again (11)", again.sum),
-            Figure("ADDs and DELs in a second", calls / seconds),
+            Figure("ADDs and DELs in a second", done.sum / seconds),
         ],
     )
 
@@ -366,7 +370,8 @@ class Counter:
 
     @property
     def sum(self) -> int:
-        return sum(self._said.values())
+        with self._lock:
+            return sum(self._said.values())
 
     def tell(self) -> None:
         for what, number in sorted(self._said.items(), key=lambda item: -item[1])[:5]:
