@@ -251,8 +251,8 @@ def storm(settings: Settings) -> Section:
         assert claimed == nodes == len(crowd.pods), (claimed, len(crowd.pods))
     again.tell()
     title = f"Storm: {nodes} nodes, {at_a_time} at a time, one ADD each, pool of {capacity} blocks"
-    writes, lists = made.of_kind("podblocks", *WRITES), made.of_kind("podblocks", "LIST")
-    conflicts = made.of_kind("podblocks", "POST", code="409")
+    writes = made.of_kind("podblocks", *WRITES)
+    lists = made.of_kind("podblocks", "LIST", code="200")
     return Section(
         title,
         [
@@ -260,7 +260,7 @@ def storm(settings: Settings) -> Section:
             twice(crowd),
             Figure("writes for each block", writes / claimed, floor=at_most(1.3)),
             Figure("lists for each block", lists / claimed, floor=at_most(1)),
-            Figure("claims that another node won", conflicts),
+            *spoiled(made),
             Figure("all requests for each node", total(made) / nodes),
             Figure("ADDs told to try again (11)", again.sum, against="ADDs", other=nodes),
             Figure("ADDs in a second", nodes / seconds),
@@ -332,6 +332,7 @@ def churn(settings: Settings) -> Section:
             Figure(
                 "requests for each block", made.of_kind("podblocks") / claimed, floor=at_most(4)
             ),
+            *spoiled(made),
             reads_of_objects(made, nodes, seconds, left.sum),
             Figure("ADDs told to try again (11)", again.sum),
             Figure("ADDs and DELs in a second", done.sum / seconds),
@@ -353,8 +354,20 @@ def twice(crowd: Crowd) -> Figure:
     return Figure("addresses given twice", len(crowd.pods.twice), floor=exactly(0))
 
 
-def total(made: Requests) -> int:
-    return sum(made.of_kind(kind) for kind in ("nodes", "podpools", "podblocks"))
+KINDS = ("nodes", "podpools", "podblocks")
+
+
+def total(made: Requests, code: str = "") -> int:
+    return sum(made.of_kind(kind, code=code) for kind in KINDS)
+
+
+def spoiled(made: Requests) -> list[Figure]:
+    """What nobody can help. Of a claim that another node won the server is asked whose it is, so
+    each is two requests."""
+    return [
+        Figure("claims that another node won", made.of_kind("podblocks", "POST", code="409")),
+        Figure("requests that the server put off (429)", total(made, "429")),
+    ]
 
 
 @dataclass
