@@ -2,7 +2,6 @@
 --cluster. Nothing fails for being slow; a wrong answer, such as an address given twice, ends it."""
 
 import argparse
-import itertools
 import json
 import os
 import random
@@ -11,7 +10,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from statistics import median
 from typing import Any, Iterator
@@ -21,13 +20,13 @@ from report import Figure, Report, Section, at_most, exactly, machine
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/cluster"))
 
-from lab import cni, netns, places, simulated  # noqa: E402
+from lab import places, simulated  # noqa: E402
 from lab.api import Requests  # noqa: E402
 from lab.cni import Answer  # noqa: E402
-from lab.simulated import NETNS, PATH, TRY_AGAIN, Crowd, Node, at_once  # noqa: E402
+from lab.simulated import TRY_AGAIN, Crowd, Node, at_once, next_container  # noqa: E402
 
-# All of it on one machine, which is also the API server's: that answers take long there is no reason
-# to give up, as it would be on a node.
+# All of it on one machine, which is also the API server's: that answers take long there is no
+# reason to give up, as it would be on a node.
 PATIENT = {"kubernetes": {"timeout": "60s"}}
 MEMORY = Path("/run/bench")  # in the sandbox: what need not be durable
 REFRESH = 60  # seconds; the default
@@ -66,10 +65,7 @@ class Subject:
 
     def call(self, verb: str, container: str) -> tuple[float, Answer]:
         """Milliseconds, from spawning to reaping, and the answer."""
-        variables = cni.environment(
-            verb, container_id=container, netns=netns.FOLDER / NETNS, path=None
-        )
-        env = {"PATH": PATH, "CNI_PATH": "/opt/cni/bin", **variables}
+        env = simulated.environment(verb, container)
         return timed(places.podlease(), env, self.config)
 
 
@@ -98,14 +94,6 @@ class Disk:
         os.write(self._fd, b"x" * 4096)
         os.fdatasync(self._fd)
         return (time.perf_counter() - begin) * 1000
-
-
-_numbers = itertools.count(1)
-
-
-def next_container() -> str:
-    """As container runtimes make them: 64 hexadecimal digits."""
-    return f"{next(_numbers) * 0x9E3779B97F4A7C15 % 2**64:016x}" * 4
 
 
 def static(folder: Path, subnet: str) -> Subject:
