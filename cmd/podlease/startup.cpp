@@ -19,7 +19,7 @@ void* __wrap___deregister_frame_info(const void* /*tables*/) {
 // its like with their locale. Only the command line uses them.
 void __real__ZNSt8ios_base4InitC1Ev(void* self);
 void __wrap__ZNSt8ios_base4InitC1Ev(void* self) {
-  const char* const command = std::getenv("CNI_COMMAND");
+  static const char* const command = std::getenv("CNI_COMMAND");
   if (command == nullptr || *command == '\0') {
     __real__ZNSt8ios_base4InitC1Ev(self);
   }

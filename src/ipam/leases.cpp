@@ -720,14 +720,15 @@ pools::Knowledge Leases::consult(const pools::Source& source) const {
   return source.consult(transaction, moment());
 }
 
-std::vector<Lease> Leases::release(const AttachmentKey& key, const std::string& netns) const {
+std::vector<Lease> Leases::release(const AttachmentKey& key, const std::string& netns,
+                                   const std::string& pod_uid) const {
   std::vector<Lease> ended;
   std::optional<Error> failure;
   bool damaged = false;
   bool found = false;
   const auto end_in = [&](const std::filesystem::path& folder) {
     try {
-      Ended in_folder = release_in(folder, key, netns, found);
+      Ended in_folder = release_in(folder, key, netns, pod_uid, found);
       ended = std::move(in_folder.leases);
       if (!in_folder.host_local.empty()) {
         end_in_host_local(in_folder.host_local, folder, key);
@@ -778,7 +779,8 @@ std::vector<Lease> Leases::release(const AttachmentKey& key, const std::string& 
 }
 
 Leases::Ended Leases::release_in(const std::filesystem::path& folder, const AttachmentKey& key,
-                                 const std::string& netns, bool& found) const {
+                                 const std::string& netns, const std::string& pod_uid,
+                                 bool& found) const {
   std::optional<Store> store = Store::open_for_release(options(folder));
   if (!store) {
     return {};
@@ -796,6 +798,10 @@ Leases::Ended Leases::release_in(const std::filesystem::path& folder, const Atta
   std::vector<Lease> leases = held_as(key.container_id);
   if (leases.empty() && !netns.empty()) {
     leases = held_as(id_by_netns(netns));
+  }
+  if (leases.empty() && !pod_uid.empty()) {
+    leases = transaction.leases_of(key.container_id, key.ifname);
+    std::erase_if(leases, [&](const Lease& lease) { return lease.pod.uid != pod_uid; });
   }
   if (leases.empty()) {
     return {};

@@ -43,6 +43,15 @@ AttachmentKey key_of(const Call& call) {
           .ifname = call.request->ifname};
 }
 
+// As far as it is said: a DEL ends what it can.
+std::string pod_uid_of(const cni::Request& request) {
+  try {
+    return cni::parse_args(request.args).pod_uid;
+  } catch (const Error&) {
+    return {};
+  }
+}
+
 // Where it is not known what may be leased, only an ADD can learn it: then nothing is exhausted.
 void refuse_if_exhausted(const ipam::Leases& leases, const config::NetConf& conf,
                          const pools::Source& source) {
@@ -116,7 +125,7 @@ void add(const Call& call) {
 }
 
 void del(const Call& call) {
-  call.leases().release(key_of(call), call.request->netns);
+  call.leases().release(key_of(call), call.request->netns, pod_uid_of(*call.request));
 }
 
 void check(const Call& call) {

@@ -27,10 +27,7 @@ constexpr int kFewSteps = 64;
 #define PODLEASE_LEASE_COLUMNS                                                           \
   "l.container, l.ifname, l.address, l.prefix, l.gateway, l.range_set, l.pod_namespace," \
   " l.pod_name, l.pod_uid, l.boot, l.netns, l.netns_device, l.netns_inode, l.created, l.source"
-#define PODLEASE_HOLDER_COLUMNS                                                              \
-  "address, boot, netns, netns_device, netns_inode, created,"                                \
-  " EXISTS(SELECT 1 FROM note WHERE kind = 'suspect' AND network = lease.network AND key = " \
-  "address)"
+#define PODLEASE_HOLDER_COLUMNS "address, boot, netns, netns_device, netns_inode, created"
 // A join costs more than a look-up, so the network's name is joined only where it is not known.
 #define PODLEASE_WITH_NETWORK \
   PODLEASE_LEASE_COLUMNS ", n.name FROM lease l JOIN network n ON n.id = l.network"
@@ -90,17 +87,45 @@ std::int64_t to_number(std::string_view text) {
 }
 
 // Columns of a row in the order of the macro above.
-std::vector<Holder> read_holders(Query& rows) {
-  std::vector<Holder> holders;
-  while (rows.next()) {
-    const Address address = rows.address();
-    Presence presence = read_presence(rows);
-    holders.push_back({.address = address,
-                       .presence = std::move(presence),
-                       .created = to_time(rows.integer()),
-                       .suspected = rows.integer() != 0});
-  }
-  return holders;
+// All but whether it is suspected.
+Holder read_holder(Query& row) {
+  const Address address = row.address();
+  Presence presence = read_presence(row);
+  return {.address = address,
+          .presence = std::move(presence),
+          .created = to_time(row.integer()),
+          .suspected = false};
+}
+
+// Notes of all kinds are asked for and written by the same few statements: what an ADD pays for is
+// that they are prepared.
+constexpr const char* kFindNote =
+    "SELECT value FROM note WHERE kind = ? AND network = ? AND key = ?";
+
+// Not REPLACE: what a newer podlease keeps in columns of its own stays.
+constexpr const char* kSetNote =
+    "INSERT INTO note(kind, network, key, value) VALUES(?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET value = excluded.value";
+constexpr const char* kForgetNote = "DELETE FROM note WHERE kind = ? AND network = ? AND key = ?";
+constexpr std::int64_t kNoNetwork = 0;  // of notes that are about the machine
+
+template <typename Key>
+std::optional<std::string> find_note(Database& database, const std::string& kind,
+                                     std::int64_t network, const Key& key) {
+  Query row(database, kFindNote);
+  return row.bind(kind, network, key).next() ? std::optional(row.text()) : std::nullopt;
+}
+
+template <typename Key>
+void set_note(Database& database, const std::string& kind, std::int64_t network, const Key& key,
+              const std::string& value) {
+  Query(database, kSetNote).bind(kind, network, key, value).run();
+}
+
+template <typename Key>
+void forget_note(Database& database, const std::string& kind, std::int64_t network,
+                 const Key& key) {
+  Query(database, kForgetNote).bind(kind, network, key).run();
 }
 
 // FNV-1a, 64 bits, of what the set holds of one family: the same addresses have the same
@@ -404,10 +429,7 @@ void Transaction::note_in_history(std::int64_t network, std::int64_t number, con
       field(lease.address.address().to_string()) + field(lease.key.container_id) +
       field(lease.key.ifname) + field(lease.pod.name_space) + field(lease.pod.name) +
       field(lease.pod.uid);
-  Query(*database_,
-        "INSERT OR REPLACE INTO note(kind, network, key, value) VALUES('history', ?, ?, ?)")
-      .bind(network, number % kHistory, value)
-      .run();
+  set_note(*database_, "history", network, number % kHistory, value);
 }
 
 std::vector<PastLease> Transaction::history() {
@@ -455,7 +477,7 @@ std::vector<Holder> Transaction::sample(const Network& network) {
   // Multiples of the golden ratio, less their whole part, fall evenly between 0 and 1, whatever the
   // step from one to the next.
   constexpr double kGoldenRatio = 0.6180339887498949;
-  constexpr std::int64_t kFew = 4;
+  constexpr std::size_t kFew = 4;
   const std::int64_t newest = database_->last_inserted();
   const std::int64_t turn = newest + network.next_position;
   double share = static_cast<double>(turn) * kGoldenRatio;
@@ -464,39 +486,53 @@ std::vector<Holder> Transaction::sample(const Network& network) {
     share *= share * share * share;  // those left of long ago are few, and have low numbers
   }
   const auto first = static_cast<std::int64_t>(share * static_cast<double>(newest));
-  Query rows(*database_, "SELECT " PODLEASE_HOLDER_COLUMNS
-                         " FROM lease WHERE id >= ? AND +network = ? ORDER BY id LIMIT ?");
-  return read_holders(rows.bind(first, network.id, kFew));
+  std::vector<Holder> few;
+  {
+    Query rows(*database_, "SELECT network, " PODLEASE_HOLDER_COLUMNS " FROM lease WHERE id >= ?");
+    rows.bind(first);
+    while (few.size() < kFew && rows.next()) {
+      if (rows.integer() == network.id) {
+        few.push_back(read_holder(rows));
+      }
+    }
+  }
+  for (Holder& holder : few) {
+    holder.suspected = find_note(*database_, "suspect", network.id, holder.address).has_value();
+  }
+  return few;
 }
 
 std::vector<Holder> Transaction::holders(const Network& network) {
-  Query rows(*database_,
-             "SELECT " PODLEASE_HOLDER_COLUMNS " FROM lease WHERE network = ? ORDER BY address");
-  return read_holders(rows.bind(network.id));
+  std::vector<Holder> holders;
+  Query rows(*database_, "SELECT " PODLEASE_HOLDER_COLUMNS
+                         ", EXISTS(SELECT 1 FROM note WHERE kind = 'suspect'"
+                         " AND network = lease.network AND key = address)"
+                         " FROM lease WHERE network = ? ORDER BY address");
+  rows.bind(network.id);
+  while (rows.next()) {
+    holders.push_back(read_holder(rows));
+    holders.back().suspected = rows.integer() != 0;
+  }
+  return holders;
 }
 
 std::vector<Address> Transaction::addresses_of_pod(const Network& network,
                                                    const std::string& pod_uid,
                                                    const std::string& ifname) {
-  Query row(*database_, "SELECT value FROM note WHERE kind = 'pod' AND network = ? AND key = ?");
-  if (!row.bind(network.id, pod_uid + "\n" + ifname).next()) {
-    return {};
-  }
-  return decode(row.text()).value_or(std::vector<Address>{});
+  const std::optional<std::string> note =
+      find_note(*database_, "pod", network.id, pod_uid + "\n" + ifname);
+  return note ? decode(*note).value_or(std::vector<Address>{}) : std::vector<Address>{};
 }
 
 void Transaction::set_addresses_of_pod(const Network& network, const std::string& pod_uid,
                                        const std::string& ifname,
                                        const std::vector<net::Address>& addresses) {
+  const std::string key = pod_uid + "\n" + ifname;
   if (addresses.empty()) {
-    Query(*database_, "DELETE FROM note WHERE kind = 'pod' AND network = ? AND key = ?")
-        .bind(network.id, pod_uid + "\n" + ifname)
-        .run();
-    return;
+    forget_note(*database_, "pod", network.id, key);
+  } else {
+    set_note(*database_, "pod", network.id, key, encode(addresses));
   }
-  Query(*database_, "INSERT OR REPLACE INTO note(kind, network, key, value) VALUES('pod', ?, ?, ?)")
-      .bind(network.id, pod_uid + "\n" + ifname, encode(addresses))
-      .run();
 }
 
 namespace {
@@ -511,13 +547,12 @@ std::string identity(const Lease& lease) {
 }  // namespace
 
 std::optional<Suspicion> Transaction::suspicion(const Network& network, const Lease& lease) {
-  Query row(*database_,
-            "SELECT value FROM note WHERE kind = 'suspect' AND network = ? AND key = ?");
-  if (!row.bind(network.id, lease.address.address()).next()) {
+  const std::optional<std::string> note =
+      find_note(*database_, "suspect", network.id, lease.address.address());
+  if (!note) {
     return std::nullopt;
   }
-  const std::string value = row.text();
-  const std::vector<std::string_view> fields = split(value, '\n');
+  const std::vector<std::string_view> fields = split(*note, '\n');
   if (fields.size() != 3 || fields[0] != identity(lease)) {
     return std::nullopt;
   }
@@ -526,18 +561,13 @@ std::optional<Suspicion> Transaction::suspicion(const Network& network, const Le
 }
 
 void Transaction::suspect(const Network& network, const Lease& lease, const Suspicion& suspicion) {
-  Query(*database_,
-        "INSERT OR REPLACE INTO note(kind, network, key, value) VALUES('suspect', ?, ?, ?)")
-      .bind(network.id, lease.address.address(),
-            identity(lease) + "\n" + suspicion.boot_id + "\n" +
-                std::to_string(suspicion.since_boot.count()))
-      .run();
+  set_note(*database_, "suspect", network.id, lease.address.address(),
+           identity(lease) + "\n" + suspicion.boot_id + "\n" +
+               std::to_string(suspicion.since_boot.count()));
 }
 
 void Transaction::trust(const Network& network, Address address) {
-  Query(*database_, "DELETE FROM note WHERE kind = 'suspect' AND network = ? AND key = ?")
-      .bind(network.id, address)
-      .run();
+  forget_note(*database_, "suspect", network.id, address);
 }
 
 namespace {
@@ -631,9 +661,8 @@ std::optional<Freed> Transaction::oldest_freed(const Network& network, Family fa
         unusable_up_to = position;
         if (++steps == kFewSteps && !known) {
           known = fingerprint(family, usable);
-          Query skip(*database_,
-                     "SELECT value FROM note WHERE kind = 'skipped' AND network = ? AND key = ?");
-          if (skip.bind(network.id, *known).next()) {
+          Query skip(*database_, kFindNote);
+          if (skip.bind("skipped", network.id, *known).next()) {
             unusable_up_to = std::max(unusable_up_to, skip.integer());
             steps = 0;
             again = true;
@@ -730,11 +759,7 @@ std::vector<Source> Transaction::sources(const Network& network) {
 }
 
 void Transaction::set_source(const Network& network, const Source& source) {
-  Query(*database_,
-        "INSERT INTO note(kind, network, key, value) VALUES('source', ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET value = excluded.value")
-      .bind(network.id, source.folder, source.stamp)
-      .run();
+  set_note(*database_, "source", network.id, source.folder, source.stamp);
 }
 
 namespace {
@@ -778,10 +803,8 @@ void Transaction::set_adopted(const Network& network, const std::string& folder,
       .bind(network.id, folder + "\n", folder + "\v")
       .run();
   for (const AdoptedFile& file : files) {
-    Query(*database_, "INSERT INTO note(kind, network, key, value) VALUES('adopted', ?, ?, ?)")
-        .bind(network.id, folder + "\n" + file.address.to_string(),
-              file.container_id + "\n" + file.ifname)
-        .run();
+    set_note(*database_, "adopted", network.id, folder + "\n" + file.address.to_string(),
+             file.container_id + "\n" + file.ifname);
   }
 }
 
@@ -807,12 +830,11 @@ void Transaction::forget_ended(const std::string& network) {
 }
 
 std::optional<RemoteObject> Transaction::remote_object(const std::string& key) {
-  Query row(*database_, "SELECT value FROM note WHERE kind = 'object' AND network = 0 AND key = ?");
-  if (!row.bind(key).next()) {
+  const std::optional<std::string> note = find_note(*database_, "object", kNoNetwork, key);
+  if (!note) {
     return std::nullopt;
   }
-  const std::string value = row.text();
-  const std::vector<std::string_view> fields = split(value, kSeparator);
+  const std::vector<std::string_view> fields = split(*note, kSeparator);
   constexpr std::size_t kFields = 10;
   if (fields.size() < kFields) {
     return std::nullopt;  // what cannot be made out is asked for again
@@ -837,10 +859,7 @@ void Transaction::set_remote_object(const std::string& key, const RemoteObject& 
       field(std::to_string(object.attempted.at.since_boot.count())) +
       field(object.attempted.boot_id) + field(object.failure) + field(object.advice) +
       field(object.hopeless ? "1" : "0") + field(object.gone ? "1" : "0");
-  Query(*database_,
-        "INSERT OR REPLACE INTO note(kind, network, key, value) VALUES('object', 0, ?, ?)")
-      .bind(key, value)
-      .run();
+  set_note(*database_, "object", kNoNetwork, key, value);
 }
 
 namespace {
@@ -942,26 +961,18 @@ std::vector<Block> Transaction::blocks() {
 }
 
 std::optional<Block> Transaction::block(const std::string& network, const net::Prefix& cidr) {
-  Query row(*database_, "SELECT value FROM note WHERE kind = 'block' AND network = 0 AND key = ?");
   const std::string key = block_key(network, cidr);
-  if (!row.bind(key).next()) {
-    return std::nullopt;
-  }
-  return read_block(key, row.text(), database_->path());
+  const std::optional<std::string> note = find_note(*database_, "block", kNoNetwork, key);
+  return note ? std::optional(read_block(key, *note, database_->path())) : std::nullopt;
 }
 
 void Transaction::set_block(const Block& block) {
-  Query(*database_,
-        "INSERT INTO note(kind, network, key, value) VALUES('block', 0, ?, ?)"
-        " ON CONFLICT DO UPDATE SET value = excluded.value")
-      .bind(block_key(block.network, block.cidr), block_value(block))
-      .run();
+  set_note(*database_, "block", kNoNetwork, block_key(block.network, block.cidr),
+           block_value(block));
 }
 
 void Transaction::forget_block(const Block& block) {
-  Query(*database_, "DELETE FROM note WHERE kind = 'block' AND network = 0 AND key = ?")
-      .bind(block_key(block.network, block.cidr))
-      .run();
+  forget_note(*database_, "block", kNoNetwork, block_key(block.network, block.cidr));
 }
 
 std::uint64_t Transaction::leased_in(const Network& network, const Range& range) {

@@ -105,7 +105,6 @@ def collect(worker: Worker, network: str) -> None:
     assert answer.ok, answer
 
 
-@pytest.mark.xfail(strict=True, reason="DEL comes with the new name, and matches nothing")
 def test_pods_of_a_network_that_was_renamed_end(routed: Cluster):
     """The runtime ends them with the configuration that is there now."""
     to_host_scope, to_cluster_scope = map(edit_of, WAYS["ptp-another-network"])

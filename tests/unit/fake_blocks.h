@@ -346,8 +346,12 @@ class Machine final : public pools::NodeReader {
   void find_forgotten(const pools::Pool& pool, const std::string& network = kNetwork) {
     const pools::Owner us = owner();
     clock.pass(Milliseconds(1));
-    blocks().find_forgotten(
-        {.network = network, .pool = &pool, .owner = &us, .families = {}, .exclude = {}, .known = {}});
+    blocks().find_forgotten({.network = network,
+                             .pool = &pool,
+                             .owner = &us,
+                             .families = {},
+                             .exclude = {},
+                             .known = {}});
   }
   void verify() {
     clock.pass(Milliseconds(1));

@@ -964,6 +964,34 @@ TEST_F(LeasesTest, ReleaseTouchesNoOtherNetwork) {
   EXPECT_THAT(all(), SizeIs(1));
 }
 
+TEST_F(LeasesTest, ReleaseOfThisVeryPodFindsANetworkThatWasRenamed) {
+  offer = offer_of(kDual);
+  ipam::AddRequest ours = request("a");
+  ours.pod.uid = "uid-a";
+  static_cast<void>(leases().add(ours, *fixed(offer), always));
+  const auto end = [&](const std::string& ifname, const std::string& uid) {
+    return leases().release({.network = "new", .container_id = "a", .ifname = ifname}, {}, uid);
+  };
+  EXPECT_THAT(end("eth1", "uid-a"), IsEmpty());
+  EXPECT_THAT(end("eth0", "uid-b"), IsEmpty());
+  EXPECT_THAT(end("eth0", ""), IsEmpty());
+  EXPECT_THAT(all(), SizeIs(2));
+  EXPECT_THAT(end("eth0", "uid-a"), SizeIs(2));
+  EXPECT_THAT(all(), IsEmpty());
+}
+
+TEST_F(LeasesTest, ReleasePrefersTheNetworkThatItNames) {
+  ipam::AddRequest ours = request("a");
+  ours.pod.uid = "uid-a";
+  static_cast<void>(leases().add(ours, *fixed(offer), always));
+  ours.key.network = "new";
+  static_cast<void>(leases().add(ours, *fixed(offer), always));
+  EXPECT_THAT(
+      leases().release({.network = "new", .container_id = "a", .ifname = "eth0"}, {}, "uid-a"),
+      SizeIs(1));
+  EXPECT_THAT(all(), SizeIs(1));
+}
+
 TEST_F(LeasesTest, ReleaseIsNotHinderedByADamagedStoreElsewhere) {
   const fs::path damaged = folder.path() / "damaged";
   put(damaged / "lock", "");

@@ -563,7 +563,8 @@ TEST_F(KubeconfigTest, RefusesFieldsOfTheWrongShape) {
 }
 
 TEST_F(KubeconfigTest, RefusesWhatIsNoYaml) {
-  EXPECT_THAT(refusal_of("a: b: c"), StartsWith(" is not YAML: illegal map value, line 1"));
+  EXPECT_THAT(refusal_of("a: b: c"),
+              StartsWith(" is not YAML: mapping values are not allowed in this context, line 1"));
   EXPECT_THAT(refusal_of(""), StartsWith(" is no map of YAML"));
   EXPECT_THAT(refusal_of("[]"), StartsWith(" is no map of YAML"));
   EXPECT_THAT(refusal_of("text"), StartsWith(" is no map of YAML"));
@@ -576,7 +577,7 @@ TEST_F(KubeconfigTest, RefusesWhatIsNoYaml) {
 TEST_F(KubeconfigTest, RefusesYamlThatGrows) {
   EXPECT_THAT(refusal_of("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]"),
               StartsWith(" has a YAML anchor, line 1"));
-  EXPECT_THAT(refusal_of("a: *b"), HasSubstr("the referenced anchor is not defined, line 1"));
+  EXPECT_THAT(refusal_of("a: *b"), StartsWith(" has a YAML alias, line 1"));
   for (const char* const opening : {"[", "{a: ", "- ", "? "}) {
     std::string text;
     while (text.size() < 100'000) {

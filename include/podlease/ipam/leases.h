@@ -124,9 +124,12 @@ class Leases {
 
   // Ends what the attachment holds, in whichever store of this node it is. Without a network name
   // it goes by container id and interface. Nothing to end is success. `netns` may be empty; it
-  // finds what was adopted from inside a namespace. Returns what was ended. Throws kBusy or kIo.
+  // finds what was adopted from inside a namespace. So may `pod_uid`; with it, where nothing is
+  // held under the network's name, what this pod's attachment holds under another one ends: a
+  // network may have been renamed since. Returns what was ended. Throws kBusy or kIo.
   // NOLINTNEXTLINE(modernize-use-nodiscard): that it is ended is what most callers want
-  std::vector<store::Lease> release(const AttachmentKey& key, const std::string& netns = {}) const;
+  std::vector<store::Lease> release(const AttachmentKey& key, const std::string& netns = {},
+                                    const std::string& pod_uid = {}) const;
 
   // The leases of an attachment; `netns` as for `release`.
   [[nodiscard]] std::vector<store::Lease> held_by(const AttachmentKey& key,
@@ -188,7 +191,8 @@ class Leases {
     std::vector<std::filesystem::path> host_local;
   };
   [[nodiscard]] Ended release_in(const std::filesystem::path& folder, const AttachmentKey& key,
-                                 const std::string& netns, bool& found) const;
+                                 const std::string& netns, const std::string& pod_uid,
+                                 bool& found) const;
   void note_early_end(const AttachmentKey& key) const;
   void end_in_host_local(const std::vector<std::filesystem::path>& host_local_folders,
                          const std::filesystem::path& folder, const AttachmentKey& key) const;

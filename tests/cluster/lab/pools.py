@@ -4,6 +4,7 @@ import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
+from pathlib import Path
 from threading import Thread
 from typing import Any, Iterator, Optional, Sequence, Union
 
@@ -57,14 +58,16 @@ def block(cidr: str, node: str, status: Optional[dict] = None, **spec: Any) -> d
     }
 
 
-def install(kubectl: Kubectl) -> None:
-    """Applies the manifests, and returns when the API server acts upon all of them."""
-    kubectl("apply", "--server-side", f"--filename={CRDS}", f"--filename={RBAC}")
+def install(kubectl: Kubectl, crds: Path = CRDS, ipv4_block: int = 26) -> None:
+    """Applies the manifests, and returns when the API server acts upon all of them. `ipv4_block` is
+    the size of blocks in `crds`."""
+    kubectl("apply", "--server-side", f"--filename={crds}", f"--filename={RBAC}")
     for kind in ("podpools", "podblocks"):
         established = ["--for=condition=Established", "--timeout=30s"]
         kubectl("wait", "crd", f"{kind}.podlease.io", *established)
     kubectl("api-resources", "--api-group=podlease.io", "--cached=false")
-    until("roles and policy in force", lambda: NOT_ITS_OWN in _refusal_of_a_theft(kubectl))
+    loot = block(f"192.0.2.0/{ipv4_block}", "victim")
+    until("roles and policy in force", lambda: NOT_ITS_OWN in _refusal_of_a_theft(kubectl, loot))
 
 
 def is_installed(kubectl: Kubectl) -> bool:
@@ -77,12 +80,11 @@ def is_installed(kubectl: Kubectl) -> bool:
         return False
 
 
-def _refusal_of_a_theft(kubectl: Kubectl) -> str:
+def _refusal_of_a_theft(kubectl: Kubectl, loot: dict) -> str:
     """Has passed definitions and roles before the policy speaks. Changes nothing."""
     thief = ["--dry-run=server", "--as=system:node:thief", "--as-group=system:nodes"]
-    theft = json.dumps(block("192.0.2.0/26", "victim"))
     try:
-        kubectl("create", "--filename=-", *thief, stdin=theft)
+        kubectl("create", "--filename=-", *thief, stdin=json.dumps(loot))
     except KubectlError as error:
         return str(error)
     return ""

@@ -5,10 +5,11 @@ import shutil
 import sqlite3
 import tempfile
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Iterator
 
 FILES = ("podlease.db", "podlease.db-wal", "podlease.db-journal")
 
@@ -39,18 +40,36 @@ def _between(first: bytes, last: bytes) -> list[str]:
     return [text_of(first[:1] + number.to_bytes(width, "big")) for number in range(start, end + 1)]
 
 
-def read(folder: Path) -> Contents:
-    """Checks the file and reads it. That is done to a copy: an SQLite that closes a store as the
-    last one removes its log, and the tests want to see what podlease does with that."""
+@contextmanager
+def _copy_of(folder: Path) -> Iterator[sqlite3.Connection]:
+    """An SQLite that closes a store as the last one removes its log, and the tests want to see what
+    podlease does with that."""
     with tempfile.TemporaryDirectory(dir="/run") as copy:
         for name in FILES:
             if (folder / name).exists():
                 shutil.copyfile(folder / name, Path(copy, name))
         with closing(sqlite3.connect(Path(copy, FILES[0]))) as database:
-            assert database.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-            if not database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                return Contents({}, set(), set())
-            return _read(database)
+            yield database
+
+
+def _is_empty(database: sqlite3.Connection) -> bool:
+    return not database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+
+
+def read(folder: Path) -> Contents:
+    """Checks the file and reads it."""
+    with _copy_of(folder) as database:
+        assert database.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+        return Contents({}, set(), set()) if _is_empty(database) else _read(database)
+
+
+def blocks(folder: Path) -> list[str]:
+    """The CIDRs of the blocks of PodPools that it knows of, whatever their state."""
+    with _copy_of(folder) as database:
+        if _is_empty(database):
+            return []
+        rows = database.execute("SELECT key FROM note WHERE kind = 'block'")
+        return [key.split("\n")[1] for (key,) in rows]
 
 
 def _read(database: sqlite3.Connection) -> Contents:
