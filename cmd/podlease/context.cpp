@@ -41,7 +41,8 @@ plugin::ConfiguredSource Context::source(const config::Document& document,
            .store = store_options(folder),
            .node_name = node_name == nullptr ? "" : node_name,
            .pod = pod,
-           .recording = recording}};
+           .recording = recording,
+           .telling = true}};
 }
 
 std::vector<StoredLease> read_leases(const Context& context) {

@@ -48,7 +48,8 @@ ConfiguredSource::ConfiguredSource(const config::Document& document, const confi
           .key = conf.kubernetes.kubeconfig.string() + " " + conf.kubernetes.node_name,
           .with_cilium_node = reads_cilium_node(conf),
           .pool = conf.mode == config::Mode::kClusterPool ? conf.pool : std::string(),
-          .recording = world.recording},
+          .recording = world.recording,
+          .telling = world.telling},
       *reader_, *world.clock, *world.log, [&host] { return host.boot_id(); });
   blocks_ = std::make_unique<pools::Blocks>(
       pools::Blocks::Options{.store = world.store,

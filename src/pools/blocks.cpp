@@ -183,6 +183,9 @@ bool Blocks::may_ask(const Block& block, const Moment& now, Milliseconds refresh
 std::vector<Block> Blocks::spare(Transaction& transaction, const std::vector<Block>& blocks,
                                  const Network& network, const Moment& now) {
   constexpr Uint128 kNeverLeased = 3;  // of a block: network, gateway, broadcast
+  if (blocks.size() == 1 && network.pool != nullptr && may_serve(blocks.front(), *network.pool)) {
+    return {};  // one always stays
+  }
   const std::optional<store::Network> known =
       blocks.empty() ? std::nullopt : transaction.find_network(blocks.front().network);
   const auto is_at_rest = [&](const Block& block) {

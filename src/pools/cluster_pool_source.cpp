@@ -67,6 +67,11 @@ PoolRange range_of(const Block& block, const PoolCidr* entry, const config::NetC
   return range;
 }
 
+std::uint64_t leased_in(store::Transaction& transaction, const Block& block) {
+  const std::optional<store::Network> network = transaction.find_network(block.network);
+  return network ? transaction.leased_in(*network, block.cidr.range()) : 0;
+}
+
 // What of the cluster a pool must not meet; whoever leases there would cut it off.
 void refuse_overlap(const Pool& pool, const kube::Node& node, const config::NetConf& conf) {
   std::vector<std::string> own = node.pod_cidrs;
@@ -195,14 +200,17 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
   blocks_due_ = false;
   untidy_ = false;
   Knowledge knowledge{.answer = not_known_yet(), .stale = view.stale || !view.recent};
-  tell_of(view, now, knowledge);
+  const bool telling = objects_->options().telling;
+  if (telling) {
+    tell_of(view, now, knowledge);
+  }
   if (view.node.object) {
     owner_ = owner_of(*view.node.object);
   }
   const std::vector<Block> blocks = blocks_as_of(view, transaction);
   blocks_due_ = any_is_due(blocks, transaction, now);
   for (const Block& block : blocks) {
-    if (block.state == State::kLost) {
+    if (telling && block.state == State::kLost) {
       if (const auto network = transaction.find_network(block.network)) {
         knowledge.warnings.push_back(affected(block, transaction.leases(network)));
       }
@@ -230,7 +238,9 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
                              "label the Node, change the selector, or set ipam.pool to another");
     return knowledge;
   }
-  warn_of_reaper(*view.pool.object, now, knowledge.warnings);
+  if (telling) {
+    warn_of_reaper(*view.pool.object, now, knowledge.warnings);
+  }
   // Also those of families that are not asked for: what is said to be explored has to be.
   for (const Block& block : blocks) {
     if (block.unexplored) {
@@ -262,13 +272,11 @@ std::vector<Block> ClusterPoolSource::blocks_as_of(const NodeObjects::View& view
 bool ClusterPoolSource::any_is_due(const std::vector<Block>& blocks,
                                    store::Transaction& transaction,
                                    const store::Moment& now) const {
-  const std::optional<store::Network> network = transaction.find_network(conf_->essentials.name);
   return std::any_of(blocks.begin(), blocks.end(), [&](const Block& block) {
     // One that is lost or ends waits for its last lease.
     const bool waits =
         block.state == State::kLost || (block.state == State::kOwned && block.ending);
-    const bool is_over =
-        waits && (!network || transaction.leased_in(*network, block.cidr.range()) == 0);
+    const bool is_over = waits && leased_in(transaction, block) == 0;
     const bool is_begun = block.state == State::kClaiming || block.state == State::kReleasing;
     const bool is_old = block.state == State::kOwned && Blocks::is_due(block, now);
     return (is_over || is_begun || is_old) &&
@@ -283,7 +291,6 @@ Knowledge ClusterPoolSource::offer_of(store::Transaction& transaction, const sto
     PoolRange range;
     std::uint64_t leases;
   };
-  const std::optional<store::Network> network = transaction.find_network(conf_->essentials.name);
   Offer offer{.may_grow = owner_.has_value()};
   if (const auto server = Address::parse(view.pool.record ? view.pool.record->server : "")) {
     offer.beyond.push_back({.address = *server, .what = "the Kubernetes API server"});
@@ -308,12 +315,15 @@ Knowledge ClusterPoolSource::offer_of(store::Transaction& transaction, const sto
       const PoolCidr* const entry = pool_->cidr_of(block.cidr);
       const bool is_fresh = Blocks::is_fresh(block, now);
       const bool may_serve = Blocks::may_serve(block, *pool_);
-      const std::uint64_t leases =
-          network ? transaction.leased_in(*network, block.cidr.range()) : 0;
-      knowledge.looks.push_back({.place = "block " + block.cidr.to_string(),
-                                 .value = describe(block, leases, now),
-                                 .outcome = outcome_of(block, *pool_, is_fresh),
-                                 .used = may_serve && is_fresh});
+      // With one block there is none to prefer.
+      const bool telling = objects_->options().telling;
+      const std::uint64_t leases = telling || blocks.size() > 1 ? leased_in(transaction, block) : 0;
+      if (telling) {
+        knowledge.looks.push_back({.place = "block " + block.cidr.to_string(),
+                                   .value = describe(block, leases, now),
+                                   .outcome = outcome_of(block, *pool_, is_fresh),
+                                   .used = may_serve && is_fresh});
+      }
       unverified = unverified || (may_serve && !is_fresh);
       if (may_serve && is_fresh) {
         candidates.push_back({.range = range_of(block, entry, *conf_), .leases = leases});

@@ -64,7 +64,9 @@ std::vector<Family> CrdSource::families() const {
 Knowledge CrdSource::consult(store::Transaction& transaction, const store::Moment& now) const {
   const NodeObjects::View view = objects_->view(transaction, now);
   Knowledge knowledge{.answer = not_known_yet(), .stale = view.stale || !view.recent};
-  tell_of(view, now, knowledge);
+  if (objects_->options().telling) {
+    tell_of(view, now, knowledge);
+  }
   if (const std::optional<Error> obstacle = obstacle_in(view.node);
       obstacle && view.node.record->gone) {
     knowledge.answer = *obstacle;

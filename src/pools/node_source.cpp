@@ -66,7 +66,9 @@ Knowledge NodeSource::consult(store::Transaction& transaction, const store::Mome
                       .stale = view.stale || !view.recent,  // until there is something to lease
                       .looks = std::move(cidrs.looks),
                       .warnings = std::move(cidrs.warnings)};
-  tell_of(view, now, knowledge);
+  if (objects_->options().telling) {
+    tell_of(view, now, knowledge);
+  }
   if (const std::optional<Error> obstacle = obstacle_in(view.node); obstacle) {
     if (view.node.record->gone || cidrs.found.empty()) {
       knowledge.answer = *obstacle;

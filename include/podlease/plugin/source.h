@@ -28,6 +28,7 @@ class ConfiguredSource {
     std::string node_name;  // $NODE_NAME
     std::string pod;        // NAMESPACE/NAME; empty: unknown
     bool recording = true;  // false: what the API says is not written to the store
+    bool telling = false;   // true: `Knowledge` has all there is for people to read
   };
 
   // `document`, from which `conf` was read, both, and what `world` points to must outlive it.

@@ -110,6 +110,9 @@ class NodeObjects {
     bool with_cilium_node = false;
     std::string pool;       // the PodPool to know too; empty: none
     bool recording = true;  // false: what is read is known to this process alone
+    // Whether anybody reads how sources come to their answers. An ADD says nothing of it, and what
+    // it would say costs a tenth of it.
+    bool telling = true;
   };
 
   struct View {
