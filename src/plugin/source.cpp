@@ -29,6 +29,7 @@ ConfiguredSource::ConfiguredSource(const config::Document& document, const confi
   const host::Host& host = *world.host;
   const std::filesystem::path credentials =
       world.recording ? world.store.folder / "credentials" : std::filesystem::path();
+  budget_ = std::make_unique<pools::ApiBudget>(conf.kubernetes.timeout);
   reader_ = std::make_unique<pools::ApiNodeReader>(
       conf.kubernetes,
       [&host, node_name = world.node_name] {
@@ -39,7 +40,7 @@ ConfiguredSource::ConfiguredSource(const config::Document& document, const confi
                               .system_uuid = names.system_uuid,
                               .boot_id = host.boot_id()};
       },
-      credentials);
+      credentials, *budget_);
   objects_ = std::make_unique<pools::NodeObjects>(
       pools::NodeObjects::Options{
           .store = world.store,
@@ -52,12 +53,13 @@ ConfiguredSource::ConfiguredSource(const config::Document& document, const confi
           .telling = world.telling},
       *reader_, *world.clock, *world.log, [&host] { return host.boot_id(); });
   blocks_ = std::make_unique<pools::Blocks>(
-      pools::Blocks::Options{.store = world.store,
-                             .timeout = conf.kubernetes.timeout,
-                             .refresh = conf.kubernetes.refresh,
-                             .connect = pools::connect_blocks(conf.kubernetes, credentials),
-                             .boot_id = [&host] { return host.boot_id(); },
-                             .random_below = pools::random_below},
+      pools::Blocks::Options{
+          .store = world.store,
+          .timeout = conf.kubernetes.timeout,
+          .refresh = conf.kubernetes.refresh,
+          .connect = pools::connect_blocks(conf.kubernetes, credentials, *budget_),
+          .boot_id = [&host] { return host.boot_id(); },
+          .random_below = pools::random_below},
       *world.clock, *world.log);
   if (conf.mode == config::Mode::kClusterPool) {
     source_ = std::make_unique<pools::ClusterPoolSource>(conf, *objects_, *blocks_);

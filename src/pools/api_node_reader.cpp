@@ -73,10 +73,10 @@ std::string node_name_of(const config::KubernetesConf& conf, const kube::Kubecon
   return machine.node_name.empty() ? to_lower(machine.host_name) : machine.node_name;
 }
 
-kube::Client connect(const config::KubernetesConf& conf, const std::filesystem::path& credentials) {
-  const kube::Deadline deadline = std::chrono::steady_clock::now() + conf.timeout;
+kube::Client connect(const config::KubernetesConf& conf, const std::filesystem::path& credentials,
+                     const ApiBudget::Part& part) {
   return {kube::read_kubeconfig(find_kubeconfig(conf)),
-          {.deadline = deadline, .credentials = credentials}};
+          {.deadline = part.deadline(), .credentials = credentials}};
 }
 
 void refuse_foreign(const kube::Node& node, const Machine& machine) {
@@ -98,11 +98,14 @@ void refuse_foreign(const kube::Node& node, const Machine& machine) {
 }
 
 ApiNodeReader::ApiNodeReader(config::KubernetesConf conf, std::function<Machine()> machine,
-                             std::filesystem::path credentials)
-    : conf_(std::move(conf)), machine_(std::move(machine)), credentials_(std::move(credentials)) {}
+                             std::filesystem::path credentials, ApiBudget& budget)
+    : conf_(std::move(conf)),
+      machine_(std::move(machine)),
+      credentials_(std::move(credentials)),
+      budget_(&budget) {}
 
 Readings ApiNodeReader::read(const Wanted& wanted) const {
-  const kube::Deadline deadline = std::chrono::steady_clock::now() + conf_.timeout;
+  const ApiBudget::Part part(*budget_);
   Readings readings;
   try {
     const Machine machine = machine_();
@@ -110,7 +113,8 @@ Readings ApiNodeReader::read(const Wanted& wanted) const {
     const std::string name = node_name_of(conf_, kubeconfig, machine);
     readings.server = kubeconfig.server.host;
     const std::string server = " on " + kubeconfig.server.url;
-    kube::Client client(std::move(kubeconfig), {.deadline = deadline, .credentials = credentials_});
+    kube::Client client(std::move(kubeconfig),
+                        {.deadline = part.deadline(), .credentials = credentials_});
     readings.node = read_object<kube::Node>(
         "Node " + name + server,
         "without it nobody knows whose its podCIDR is: no new leases until it is there again. "

@@ -38,7 +38,9 @@ constexpr int kMostConflicts = 8;
 
 class ApiBlocks final : public BlockApi {
  public:
-  explicit ApiBlocks(kube::Client client) : client_(std::move(client)) {}
+  ApiBlocks(const config::KubernetesConf& conf, const std::filesystem::path& credentials,
+            ApiBudget& budget)
+      : part_(budget), client_(connect(conf, credentials, part_)) {}
 
   std::vector<kube::BlockBrief> list(bool may_be_old) override {
     return client_.block_briefs(may_be_old);
@@ -55,6 +57,7 @@ class ApiBlocks final : public BlockApi {
   void let_go(const PodBlock& block) override { client_.let_go(block); }
 
  private:
+  ApiBudget::Part part_;
   kube::Client client_;
 };
 
@@ -148,10 +151,11 @@ Milliseconds unverified_for(const Block& block, const Moment& now) {
 
 }  // namespace
 
-ConnectBlocks connect_blocks(config::KubernetesConf conf, std::filesystem::path credentials) {
-  return [conf = std::move(conf),
-          credentials = std::move(credentials)]() -> std::unique_ptr<BlockApi> {
-    return std::make_unique<ApiBlocks>(connect(conf, credentials));
+ConnectBlocks connect_blocks(config::KubernetesConf conf, std::filesystem::path credentials,
+                             ApiBudget& budget) {
+  return [conf = std::move(conf), credentials = std::move(credentials),
+          &budget]() -> std::unique_ptr<BlockApi> {
+    return std::make_unique<ApiBlocks>(conf, credentials, budget);
   };
 }
 

@@ -201,7 +201,7 @@ def test_a_hundred_pods_claim_no_more_than_they_need(
 
 def add_at_once(nodes: Sequence[Worker], pods: Sequence[str]) -> list[str]:
     """The addresses, of each pod one on each node."""
-    patient = {"kubernetes": {"refresh": "1s"}}
+    patient = {"kubernetes": {"refresh": "1s", "timeout": "20s"}}  # all on one machine
     calls = [(node, pod) for pod in pods for node in nodes]
     with ThreadPoolExecutor(len(calls)) as threads:
         answers = list(threads.map(lambda call: call[0].call("ADD", call[1], patient), calls))

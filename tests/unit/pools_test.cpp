@@ -4,16 +4,19 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "fakes.h"
 #include "podlease/config/net_conf.h"
+#include "podlease/pools/api_budget.h"
 #include "podlease/pools/node_objects.h"
 #include "podlease/pools/node_source.h"
 #include "podlease/pools/static_source.h"
@@ -483,4 +486,30 @@ TEST(RefuseForeignTest, OnlyWhereAllThreeIdsAreKnownAndDiffer) {
 }
 
 }  // namespace
+TEST(ApiBudgetTest, PartsOfTheWorkShareIt) {
+  constexpr Milliseconds kTotal{3'600'000};
+  constexpr Milliseconds kTaken{20};
+  ApiBudget budget(kTotal);
+  const auto left = [&] {
+    const ApiBudget::Part part(budget);
+    return part.deadline() - std::chrono::steady_clock::now();
+  };
+  const auto work = [&](Milliseconds time) {
+    const ApiBudget::Part part(budget);
+    std::this_thread::sleep_for(time);
+  };
+  EXPECT_GT(left(), Milliseconds(0));
+  work(kTaken);
+  EXPECT_LE(left(), kTotal - kTaken);
+  work(kTaken);
+  EXPECT_LE(left(), kTotal - 2 * kTaken);
+  ApiBudget small(kTaken);
+  {
+    const ApiBudget::Part all(small);
+    std::this_thread::sleep_for(2 * kTaken);
+  }
+  const auto end = ApiBudget::Part(small).deadline();
+  EXPECT_LE(end, std::chrono::steady_clock::now());
+}
+
 }  // namespace podlease::pools

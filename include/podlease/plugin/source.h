@@ -8,6 +8,7 @@
 #include "podlease/base/log.h"
 #include "podlease/config/net_conf.h"
 #include "podlease/host/host.h"
+#include "podlease/pools/api_budget.h"
 #include "podlease/pools/blocks.h"
 #include "podlease/pools/cluster_pool_source.h"
 #include "podlease/pools/node_objects.h"
@@ -43,6 +44,7 @@ class ConfiguredSource {
   [[nodiscard]] pools::Source* operator->() const { return source_.get(); }
 
  private:
+  std::unique_ptr<pools::ApiBudget> budget_;
   std::unique_ptr<pools::NodeReader> reader_;
   std::unique_ptr<pools::NodeObjects> objects_;
   std::unique_ptr<pools::Blocks> blocks_;

@@ -16,6 +16,7 @@
 #include "podlease/kube/client.h"
 #include "podlease/kube/pool_objects.h"
 #include "podlease/net/address.h"
+#include "podlease/pools/api_budget.h"
 #include "podlease/pools/pool.h"
 #include "podlease/store/store.h"
 
@@ -75,10 +76,11 @@ class BlockApi {
   virtual void let_go(const kube::PodBlock& block) = 0;
 };
 
-// The API that a configuration means; each gets its time from when it was made.
+// The API that a configuration means, each time within what is left of the budget, which must
+// outlive it.
 using ConnectBlocks = std::function<std::unique_ptr<BlockApi>()>;
 [[nodiscard]] ConnectBlocks connect_blocks(config::KubernetesConf conf,
-                                           std::filesystem::path credentials);
+                                           std::filesystem::path credentials, ApiBudget& budget);
 
 class Blocks {
  public:

@@ -13,6 +13,7 @@
 #include "podlease/kube/client.h"
 #include "podlease/kube/objects.h"
 #include "podlease/kube/pool_objects.h"
+#include "podlease/pools/api_budget.h"
 #include "podlease/store/store.h"
 
 // The objects of this node in the cluster: what was last read of them, and reading them again.
@@ -64,9 +65,9 @@ class NodeReader {
 class ApiNodeReader final : public NodeReader {
  public:
   // `machine` is only asked when something is read. `credentials` is a file that keeps what exec
-  // plugins said.
+  // plugins said. The budget must outlive it.
   ApiNodeReader(config::KubernetesConf conf, std::function<Machine()> machine,
-                std::filesystem::path credentials);
+                std::filesystem::path credentials, ApiBudget& budget);
 
   [[nodiscard]] Readings read(const Wanted& wanted) const override;
 
@@ -74,11 +75,13 @@ class ApiNodeReader final : public NodeReader {
   config::KubernetesConf conf_;
   std::function<Machine()> machine_;
   std::filesystem::path credentials_;
+  ApiBudget* budget_;
 };
 
-// A client of the server that a configuration means, for `timeout` from now on. Throws kConfig.
+// A client of the server that a configuration means. Throws kConfig.
 [[nodiscard]] kube::Client connect(const config::KubernetesConf& conf,
-                                   const std::filesystem::path& credentials);
+                                   const std::filesystem::path& credentials,
+                                   const ApiBudget::Part& part);
 
 // The kubeconfig a configuration means: its own, or the first that exists of the usual places.
 // Throws kConfig if none does, naming them all.
