@@ -184,7 +184,7 @@ int node_release(const Context& context, const NodeReleaseOptions& options) {
     }
     if (!options.dry_run) {
       const pools::Owner owner = owner_in(source, context.store_options(data_dir));
-      static_cast<void>(source.blocks()->leave(owner, options.force));
+      static_cast<void>(source.blocks()->leave(owner, options.force, paused));
     }
     const std::vector<store::Block> after = blocks_in(context, data_dir);
     const std::vector<StoredLease> leases = read_leases(context);

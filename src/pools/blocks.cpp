@@ -385,14 +385,15 @@ class Blocks::Call {
     return given;
   }
 
-  std::vector<Block> leave(const Owner& owner, bool even_in_use) {
+  std::vector<Block> leave(const Owner& owner, bool even_in_use,
+                           const std::set<std::string>& paused_pools) {
     resume(owner);
     std::vector<Block> given;
     for (const Block& block : all_blocks()) {
       if (block.state == State::kClaiming || (block.unexplored && !even_in_use)) {
         continue;
       }
-      if (is_paused(block.pool)) {
+      if (paused_pools.contains(block.pool)) {
         note_failure(block, paused(block.pool));
       } else if (begin_release(block, even_in_use)) {
         finish_release(block);
@@ -764,7 +765,7 @@ class Blocks::Call {
   // Keeping.
 
   [[nodiscard]] static bool needs_word(const Block& block, const Moment& now) {
-    return block.state != State::kOwned || block.ending || is_due(block, now);
+    return block.state != State::kOwned || is_due(block, now);
   }
 
   void go_on_with(const Block& block, const Owner& owner) {
@@ -786,11 +787,10 @@ class Blocks::Call {
 
   void verify_one(Block block, const Owner& owner) {
     const Moment asked = moment();
-    const std::uint64_t leases = leased_in(block);
     const PodBlock report{.name = block_name(block.cidr),
                           .uid = block.uid,
                           .node_ips = owner.node_ips,
-                          .used = static_cast<std::int64_t>(leases),
+                          .used = static_cast<std::int64_t>(leased_in(block)),
                           .verified_at = to_rfc3339(asked.at.wall)};
     std::optional<PodBlock> there;
     try {
@@ -817,16 +817,7 @@ class Blocks::Call {
       static_cast<void>(send(block, owner, true));
       return;
     }
-    if (!settle(block, *there, owner, asked) || !there->is_ending() || block.unexplored ||
-        there->claim_id != block.claim_id || leases > 0) {
-      return;
-    }
-    block.uid = there->uid;
-    if (is_paused(block.pool)) {
-      note_failure(block, paused(block.pool));
-    } else if (begin_release(block, false)) {
-      finish_release(block);
-    }
+    settle(block, *there, owner, asked);
   }
 
   // Giving back.
@@ -952,11 +943,12 @@ std::vector<Block> Blocks::give_back(const Networks& networks) {
   return given;
 }
 
-std::vector<Block> Blocks::leave(const Owner& owner, bool even_in_use) {
+std::vector<Block> Blocks::leave(const Owner& owner, bool even_in_use,
+                                 const std::set<std::string>& paused) {
   std::vector<Block> given;
   const std::optional<Outcome> outcome =
       in_turn("leave", {.at = clock_->now(), .boot_id = options_.boot_id()},
-              [&] { given = Call(*this).leave(owner, even_in_use); });
+              [&] { given = Call(*this).leave(owner, even_in_use, paused); });
   if (outcome && outcome->failure) {
     throw Error(*outcome->failure);
   }

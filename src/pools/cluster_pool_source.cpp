@@ -273,10 +273,7 @@ bool ClusterPoolSource::any_is_due(const std::vector<Block>& blocks,
                                    store::Transaction& transaction,
                                    const store::Moment& now) const {
   return std::any_of(blocks.begin(), blocks.end(), [&](const Block& block) {
-    // One that is lost or ends waits for its last lease.
-    const bool waits =
-        block.state == State::kLost || (block.state == State::kOwned && block.ending);
-    const bool is_over = waits && leased_in(transaction, block) == 0;
+    const bool is_over = block.state == State::kLost && leased_in(transaction, block) == 0;
     const bool is_begun = block.state == State::kClaiming || block.state == State::kReleasing;
     const bool is_old = block.state == State::kOwned && Blocks::is_due(block, now);
     return (is_over || is_begun || is_old) &&

@@ -330,8 +330,8 @@ def churn(settings: Settings) -> Section:
 
 def reads_of_objects(made: Requests, nodes: int, seconds: float, commands: int) -> Figure:
     """GETs of the Node and of the PodPool, against one of each in `refresh` on each node; a command
-    of the operator reads both once more."""
-    allowed = 2 * (nodes * (seconds / REFRESH + 1) + commands)
+    of the operator reads both once more, and the pool of the blocks it gives back."""
+    allowed = 2 * nodes * (seconds / REFRESH + 1) + 3 * commands
     asked = made.of_kind("nodes", "GET") + made.of_kind("podpools", "GET")
     what = "GETs of Node and PodPool"
     return Figure(what, asked, "", "one a refresh", allowed, asked / allowed, at_most(1))

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -364,7 +365,13 @@ class Machine final : public pools::NodeReader {
   }
   std::vector<std::string> leave(bool even_in_use = false) {
     clock.pass(Milliseconds(1));
-    return cidrs(blocks().leave(owner(), even_in_use));
+    std::set<std::string> paused;
+    for (const store::Block& block : rows()) {
+      if (blocks().is_paused(block.pool)) {
+        paused.insert(block.pool);
+      }
+    }
+    return cidrs(blocks().leave(owner(), even_in_use, paused));
   }
 
   // The store.

@@ -133,9 +133,10 @@ class Blocks {
   std::vector<store::Block> give_back(const Networks& networks);
 
   // All of them, also the last: this node leaves. `even_in_use`: also those that have leases. Those
-  // of a pool that is paused stay. Returns what was given back. Throws what keeps it from giving
-  // back the others.
-  [[nodiscard]] std::vector<store::Block> leave(const Owner& owner, bool even_in_use);
+  // of pools that are paused, as `is_paused` tells, stay. Returns what was given back. Throws what
+  // keeps it from giving back the others.
+  [[nodiscard]] std::vector<store::Block> leave(const Owner& owner, bool even_in_use,
+                                                const std::set<std::string>& paused);
 
   // Asks whether nothing of this pool may be claimed or given back now.
   [[nodiscard]] bool is_paused(const std::string& pool) const;
