@@ -10,9 +10,10 @@ from typing import Any, Callable, Iterator, Sequence
 
 import pytest
 from lab import cilium, places, pools
+from lab.api import SERVICES
 from lab.cluster import Cluster, inside
 from lab.cluster import pod as pod_of
-from lab.control_plane import API, SERVICES
+from lab.control_plane import API
 from lab.kubectl import Kubectl
 from lab.pools import GONE_SINCE, block, name_of, pool
 from lab.waiting import until
