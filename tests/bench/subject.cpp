@@ -17,7 +17,11 @@
 #include "podlease/base/file.h"
 #include "podlease/host/host.h"
 #include "podlease/net/prefix.h"
+#include "podlease/store/lease_table.h"
+#include "podlease/store/moment.h"
+#include "podlease/store/network_table.h"
 #include "podlease/store/store.h"
+#include "podlease/store/transaction.h"
 
 namespace podlease::bench {
 namespace {
@@ -139,15 +143,21 @@ Call Subject::call(const std::string& verb, const std::string& container_id) con
 void Subject::fill_podlease(const Filling& filling) const {
   const Plan plan(filling);
   const host::LinuxHost host;
-  const host::NetnsSight sight = host.look_at(netns_);
+  const host::NetnsId netns = host.netns_at(netns_).id;
+  const host::View view = host.view();
+  const host::NetnsId netns_folder = host.folder_of(netns_).value_or(host::NetnsId());
   const Instant now = SystemClock().now();
   store::Lease lease{.key = {.network = kNetwork, .container_id = {}, .ifname = kInterface},
                      .address = plan.prefix(),
                      .gateway = plan.gateway(),
                      .presence = {.boot_id = host.boot_id(),
                                   .netns = netns_.string(),
-                                  .netns_device = sight.id.device,
-                                  .netns_inode = sight.id.inode},
+                                  .netns_device = netns.device,
+                                  .netns_inode = netns.inode,
+                                  .netns_cookie = host.cookie_at(netns_, netns),
+                                  .view = {.pid_namespace = view.pid_namespace,
+                                           .folder_device = netns_folder.device,
+                                           .folder_inode = netns_folder.inode}},
                      .created = now.wall,
                      .source = "static"};
   // Of another boot, so that wall time counts: this machine may not have been up for long.
@@ -156,13 +166,13 @@ void Subject::fill_podlease(const Filling& filling) const {
   for (std::uint64_t done = 0; done < plan.total();) {
     store::Store store = store::Store::open({.folder = folder_ / "data", .registry = {}});
     store::Transaction transaction = store.begin();
-    const store::Network network = transaction.ensure_network(kNetwork);
+    const store::Network network = store::NetworkTable(transaction).ensure(kNetwork);
     for (const std::uint64_t end = std::min(plan.total(), done + kBatch); done < end; ++done) {
       lease.key.container_id = plan.container_id(done);
       lease.address = net::Prefix::make(plan.address(done), plan.prefix().length()).value();
-      transaction.insert(network, lease);
+      store::LeaseTable(transaction).insert(network, lease);
       if (plan.is_freed(done)) {
-        transaction.release(lease, past, store::Ending::kDel);
+        store::LeaseTable(transaction).end(lease, past, store::Ending::kDel);
       }
     }
     transaction.commit();
