@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <utility>
 
+#include "log_reader.h"
 #include "podlease/base/text.h"
 #include "podlease/store/registry.h"
 #include "sqlite_setup.h"
@@ -17,28 +19,45 @@ namespace podlease::store {
 namespace {
 
 constexpr int kMajor = 1;
-constexpr int kMinor = 0;
+constexpr int kMinor = 1;
 constexpr int kVersionFactor = 1000;
 constexpr int kApplicationId = 0x706f646c;  // "podl"
-// Frames of 1 KiB. Reading back 64 costs a start about as much as two statements; 1,000 cost 40 %
-// of a whole ADD.
-constexpr std::int64_t kLongestLog = 64;
+// Frames of 1 KiB. To fold the log costs three syncs more than a change has anyway, so that it must
+// not happen in more than one call of thirty; a change writes seven to eleven frames. Whoever opens
+// a store reads the log back, at some 1,900 instructions a frame: see LogReader.
+constexpr std::int64_t kLongestLog = 384;
 // What file and log get of the disk in advance, so that DEL has room in them when it is full.
 constexpr int kFileChunk = 64 * 1024;
-constexpr off_t kLogReserve = 2 * kLongestLog * (1024 + 24);
+// Not the whole log: on a full disk it is folded before it is long, and begins again at its start.
+constexpr off_t kLogReserve = off_t{128} * (1024 + 24);
 constexpr std::int64_t kSparePages = 16;
 
 // Every call parses these texts, so they say no more than they must: no types, indexes as
 // constraints of their table (one text less each), and one table for all that is seldom needed.
 constexpr const char* kSchema = R"sql(
-CREATE TABLE network(id INTEGER PRIMARY KEY, name UNIQUE, hints, next_position, handover);
+CREATE TABLE network(id INTEGER PRIMARY KEY, name UNIQUE, hints, next_position, handover, wires,
+  space, examine, reused);
 CREATE TABLE lease(id INTEGER PRIMARY KEY, network, container, ifname, address, prefix, gateway,
   range_set, pod_namespace, pod_name, pod_uid, boot, netns, netns_device, netns_inode, created,
-  source, UNIQUE(network, address), UNIQUE(container, ifname, network, address));
+  source, cookie, view, UNIQUE(network, address), UNIQUE(container, ifname, network, address));
 CREATE TABLE freed(network, address, family, position, at, since_boot, boot, pod_uid, ifname,
   PRIMARY KEY(network, address), UNIQUE(network, family, position)) WITHOUT ROWID;
 CREATE TABLE touched(network, first, last, PRIMARY KEY(network, first)) WITHOUT ROWID;
 CREATE TABLE note(kind, network, key, value, PRIMARY KEY(kind, network, key)) WITHOUT ROWID;
+CREATE TABLE past(id INTEGER PRIMARY KEY, network, value);
+)sql";
+
+// From 1.0. A 1.0 that comes back works on: it neither reads nor writes what it does not know.
+constexpr const char* kMigration = R"sql(
+ALTER TABLE network ADD COLUMN wires;
+ALTER TABLE network ADD COLUMN space;
+ALTER TABLE network ADD COLUMN examine;
+ALTER TABLE network ADD COLUMN reused;
+ALTER TABLE lease ADD COLUMN cookie;
+ALTER TABLE lease ADD COLUMN view;
+CREATE TABLE past(id INTEGER PRIMARY KEY, network, value);
+UPDATE network SET reused =
+  next_position - 1 - (SELECT count(*) FROM freed WHERE freed.network = network.id);
 )sql";
 
 // SQLite syncs the folder each time a process first syncs a log it has opened. While this is set,
@@ -132,17 +151,25 @@ Database::Database(const Store::Options& options, FolderLock lock, Use use)
     set_up_sqlite();
     intercept_folder_sync();
     folder_sync_spared = false;
+    bool is_alone = true;
     try {
+      const LogReader reader;
       connect(options, true);
     } catch (const SQLite::Exception& exception) {
       if (!is_busy(exception)) {
         throw;
       }
       // Another connection is open: an sqlite3 shell keeps a shared lock for as long as it lives.
+      is_alone = false;
       connect(options, false);
     }
     prepare_log();
     check_schema(use);
+    fold_due_ = use != Use::kLook && lock_->notes().log_frames >= kLongestLog;
+    if (!is_alone) {
+      // Others could change the store between the fold and the change that it makes room for.
+      fold();
+    }
   } catch (const SQLite::Exception& exception) {
     fail(exception, path_);
   }
@@ -215,12 +242,31 @@ void Database::check_schema(Use use) {
             std::to_string(kMajor) + "." + std::to_string(kMinor),
         "a newer podlease wrote it: install that one again. DEL works meanwhile");
   }
-  if (use != Use::kLook && lock_->notes().log_frames >= kLongestLog) {
-    // PASSIVE waits for nobody: a reader that keeps it from finishing only lets the log grow. Nor
-    // is a failure, such as a full disk, one of the work at hand: the log is whole. That all of it
-    // is folded is forgotten with the connection, so only a call that goes on to write ends it.
+}
+
+// PASSIVE waits for nobody: a reader that keeps it from finishing only lets the log grow. Nor is a
+// failure, such as a full disk, one of the work at hand: the log is whole. TRUNCATE would give the
+// room in the log away that `reserve` has got for it. That all of the log is folded is forgotten
+// with the connection, so only the change that follows begins it anew.
+void Database::fold() {
+  if (std::exchange(fold_due_, false)) {
     sqlite3_wal_checkpoint_v2(connection_->getHandle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
                               nullptr);
+  }
+}
+
+// Not within a transaction; and the one that is open has changed nothing yet. While the store is
+// locked against all others, that which takes its place begins where it began.
+void Database::before_change() {
+  if (!fold_due_ || is_migrated_ || sqlite3_get_autocommit(connection_->getHandle()) != 0) {
+    return;
+  }
+  try {
+    connection_->exec("ROLLBACK");
+    fold();
+    connection_->exec("BEGIN IMMEDIATE");
+  } catch (const SQLite::Exception& exception) {
+    fail(exception, path_);
   }
 }
 
@@ -249,6 +295,20 @@ void Database::create_schema() {
   transaction.commit();
 }
 
+void Database::migrate() {
+  constexpr int kVersion = kMajor * kVersionFactor + kMinor;
+  if (schema_version_ >= kVersion) {
+    return;
+  }
+  try {
+    connection_->exec(kMigration);
+    connection_->exec("PRAGMA user_version=" + std::to_string(kVersion));
+  } catch (const SQLite::Exception& exception) {
+    fail(exception, path_);
+  }
+  is_migrated_ = true;
+}
+
 bool is_sound(const std::filesystem::path& folder) {
   const std::string path = (folder / "podlease.db").string();
   try {
@@ -258,6 +318,10 @@ bool is_sound(const std::filesystem::path& folder) {
   } catch (const SQLite::Exception& exception) {
     if (exception.getErrorCode() == SQLITE_NOTADB || exception.getErrorCode() == SQLITE_CORRUPT) {
       return false;
+    }
+    struct stat there {};
+    if (exception.getErrorCode() == SQLITE_CANTOPEN && stat(path.c_str(), &there) != 0) {
+      return true;  // somebody has moved it aside meanwhile
     }
     fail(exception, path);
   }
@@ -275,6 +339,9 @@ SQLite::Statement& Database::statement(const char* sql) {
 }
 
 void Database::committed() {
+  if (std::exchange(is_migrated_, false)) {
+    schema_version_ = kMajor * kVersionFactor + kMinor;
+  }
   if (!lock_ || log_frames_ == 0) {
     return;
   }
@@ -288,6 +355,7 @@ void Database::committed() {
 }
 
 void Database::commit_failed() {
+  is_migrated_ = false;
   // Where all was written and only the sync failed, the next process would find the transaction in
   // the log, and done. Another one, which changes nothing, is written over it, without the syncs
   // that would fail again.
@@ -332,8 +400,19 @@ bool Database::is_newer() const {
   return schema_version_ / kVersionFactor > kMajor;
 }
 
+namespace {
+
+bool is_change(std::string_view sql) {
+  return sql.starts_with("INSERT") || sql.starts_with("UPDATE") || sql.starts_with("DELETE");
+}
+
+}  // namespace
+
 SQLite::Statement& Query::prepare(Database& database, const char* sql) {
   try {
+    if (is_change(sql)) {
+      database.before_change();
+    }
     return database.statement(sql);
   } catch (const SQLite::Exception& exception) {
     fail(exception, database.path());

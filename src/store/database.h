@@ -22,7 +22,7 @@ namespace podlease::store {
 // The open file with its lock: connection settings, schema, log and statements.
 class Database {
  public:
-  // kLook does not fold the log: it would cost syncs, and a call that writes nothing has none.
+  // With kLook the log is not folded, for nothing is going to be changed.
   enum class Use { kLease, kLook, kRelease };
 
   Database(const Store::Options& options, FolderLock lock, Use use);
@@ -34,16 +34,23 @@ class Database {
   [[nodiscard]] int schema_version() const { return schema_version_; }
   // Reports whether a podlease of a newer major wrote the store.
   [[nodiscard]] bool is_newer() const;
+  // To be called at the beginning of a transaction: gives a store of an older minor, within it,
+  // what this one has besides. A call that changes nothing rolls it back, and so leaves the store
+  // as it is.
+  void migrate();
+  // To be called after each transaction that was rolled back.
+  void rolled_back() noexcept { is_migrated_ = false; }
   // Prepared once a process, reset and unbound each time. `sql` must be a literal: its address is
   // the key.
   [[nodiscard]] SQLite::Statement& statement(const char* sql);
+  // To be called before each statement that changes something: folds a log that has become long.
+  // That costs syncs, and a call that changes nothing has none.
+  void before_change();
   // To be called before a lease is added: sees to it that the file can take in the log, and what
   // later DELs add to it, whatever happens to the disk meanwhile. Throws kIo if it is full.
   void make_room();
   // Reports whether there is, or whether it could be made: for what may be left out otherwise.
   [[nodiscard]] bool has_room();
-  // The number of the row that was inserted last.
-  [[nodiscard]] std::int64_t last_inserted() const { return connection_->getLastInsertRowid(); }
   // To be called after each commit: notes what is now known of the log.
   void committed();
   // To be called after a commit that failed: sees to it that the next call finds room in the log.
@@ -53,6 +60,7 @@ class Database {
   void connect(const Store::Options& options, bool exclusive);
   void prepare_log();
   void check_schema(Use use);
+  void fold();
   void refuse_foreign();
   void create_schema();
 
@@ -61,6 +69,8 @@ class Database {
   std::unique_ptr<SQLite::Database> connection_;
   std::unordered_map<const char*, std::unique_ptr<SQLite::Statement>> statements_;
   int schema_version_ = 0;
+  bool is_migrated_ = false;  // in the transaction that is open
+  bool fold_due_ = false;
   int log_frames_ = 0;
 };
 

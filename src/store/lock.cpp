@@ -62,8 +62,8 @@ Error timed_out(int fd, const std::filesystem::path& path, Milliseconds timeout)
     }
   }
   return Error(ErrorKind::kBusy,
-               "the store's lock " + path.string() + " is held by " + holder + ", not had within " +
-                   format_duration(timeout),
+               "timed out after " + format_duration(timeout) + " waiting for the store's lock " +
+                   path.string() + ", which " + holder + " holds",
                "try again; if the holder is stopped or stuck, end it: the lock ends with it");
 }
 
@@ -125,7 +125,7 @@ std::optional<FolderLock> FolderLock::take(const std::filesystem::path& folder,
   const SystemClock clock;
   const Milliseconds deadline = clock.now().since_boot + timeout;
   for (int attempt = 1;; ++attempt) {
-    UniqueFd fd(open(path.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
+    UniqueFd fd(open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
     if (!fd) {
       if (!create && leads_nowhere(errno)) {
         return std::nullopt;

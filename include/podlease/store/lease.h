@@ -25,6 +25,16 @@ struct Pod {
   friend bool operator==(const Pod&, const Pod&) = default;
 };
 
+// What whoever recorded a lease saw of the machine; all 0: unknown. Who judges the lease later must
+// see the same.
+struct View {
+  std::uint64_t pid_namespace = 0;  // inode, of the PID namespace whose processes it saw
+  std::uint64_t folder_device = 0;  // of the folder of a namespace's path outside /proc
+  std::uint64_t folder_inode = 0;
+
+  friend bool operator==(const View&, const View&) = default;
+};
+
 // Where the holder of a lease was last seen alive: in which boot of this machine, in which network
 // namespace.
 struct Presence {
@@ -32,6 +42,8 @@ struct Presence {
   std::string netns;               // path; empty: unknown
   std::uint64_t netns_device = 0;  // of the namespace's file; both 0: unknown
   std::uint64_t netns_inode = 0;
+  std::uint64_t netns_cookie = 0;  // SO_NETNS_COOKIE: no other namespace of this boot ever has it
+  View view;
 
   friend bool operator==(const Presence&, const Presence&) = default;
 };
@@ -56,20 +68,11 @@ enum class Ending {
   kReclaim,    // its namespace was gone, and stayed gone for the grace
   kReboot,     // it was of an earlier boot, and its address was needed
   kRelease,    // an operator's `podlease release`
+  kMoved,      // its network went on in another store of this node, and it ended there
   kHostLocal,  // host-local's file of it vanished
 };
 
 [[nodiscard]] std::string_view to_string(Ending ending);
-
-// A lease that has ended: who had this address when.
-struct PastLease {
-  AttachmentKey key;
-  net::Address address;
-  Pod pod;
-  std::chrono::sys_time<Milliseconds> created{};
-  std::chrono::sys_time<Milliseconds> ended{};
-  std::string why;  // as to_string says it; of a newer podlease perhaps another word
-};
 
 }  // namespace podlease::store
 

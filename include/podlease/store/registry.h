@@ -14,9 +14,13 @@ class Registry {
  public:
   explicit Registry(std::filesystem::path file) : file_(std::move(file)) {}
 
-  // Durable once it returns. Throws kIo.
+  // Durable once it returns. Where the caller may not write the list, as a user without rights on
+  // the host, it stays as it is. Throws kIo.
   void add(const std::filesystem::path& folder) const;
-  // In the order they were added. An unreadable list counts as empty: DEL goes on without it.
+  // Takes folders that are gone off the list, where it can be written. For commands.
+  void forget_gone() const;
+  // Those that are there, in the order they were added. An unreadable list counts as empty: DEL
+  // goes on without it.
   [[nodiscard]] std::vector<std::filesystem::path> folders() const;
 
  private:

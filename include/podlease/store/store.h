@@ -24,16 +24,24 @@
 //   the log is new, so it is left out where the lock file vouches that this very log's name is
 //   durable.
 //
-// Schema 1.0; `PRAGMA user_version` is 1000 * major + minor. Addresses are blobs: one byte 4 or 6,
+// Schema 1.1; `PRAGMA user_version` is 1000 * major + minor. Addresses are blobs: one byte 4 or 6,
 // then 4 or 16 bytes big-endian, so that bytes order as addresses do and families never mix. Per
 // network every address is in one place:
 //   lease    leased
 //   freed    was leased and is free, in the order of `position`, which grows with each release
 //   neither  never leased; `touched` holds the intervals of all addresses in one of the two
 // None of it knows today's ranges: what they leave out is subtracted when asked, so ranges can be
-// edited at will. Beside them:
+// edited at will. Nor does it know of wires. Networks on one wire have their addresses together,
+// but each keeps rows of its own, so that a podlease of schema 1.0 finds the world it knows; what
+// is asked of one network is asked of each whose addresses it counts. An address that another
+// network has freed becomes this one's when this one leases it, and untouched there. Beside them:
 //   network  its name; hints: addresses where the search for an untouched one starts;
-//            next_position; handover
+//            next_position; handover; wires: the wires it is known to be on, apart by spaces;
+//            space: the lowest id of the networks that share addresses, NULL for its own; examine:
+//            the next lease to look at; reused: how often a freed address was leased again, so that
+//            next_position tells how many are free
+//   lease    besides what 1.0 had, cookie and view of the presence; the view ends in a seal on the
+//            rest of it, since a 1.0 changes that and leaves these
 //   note     what is seldom needed, by kind:
 //     source   a folder of host-local that was adopted -> its stamp
 //     adopted  a file that stood in it -> container and interface, to tell new and vanished files
@@ -43,6 +51,8 @@
 //     object   an object of the cluster -> what was last read, and when
 //     block    a network's name and a CIDR of a pool -> how it stands to that block, and since when
 //     history  a number, used again after some thousands -> a lease that has ended
+//     touched  the fingerprint of a set of usable addresses -> from where to where there is none
+//              that was never leased
 //     skipped  the fingerprint of a set of usable addresses -> the position up to which `freed` is
 //              known to hold none of them
 namespace podlease::store {
@@ -86,16 +96,23 @@ class Store {
   Store& operator=(Store&&) noexcept;
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
-  // Releases the lock.
+  // Closes it.
   ~Store();
+
+  // Releases the lock. Its transactions must have ended; nothing but its end may follow.
+  void close() noexcept;
 
   // One at a time.
   [[nodiscard]] Transaction begin();
 
   [[nodiscard]] std::string schema_version() const;
+  // Reports whether a podlease of a newer major wrote it. Then only its leases and the names of its
+  // networks are known here.
+  [[nodiscard]] bool is_newer() const;
 
  private:
   explicit Store(std::unique_ptr<Database> database);
+  [[nodiscard]] static Store open(const Options& options, bool may_retry);
 
   std::unique_ptr<Database> database_;
 };
