@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "podlease/base/file.h"
+#include "podlease/base/text.h"
 
 namespace podlease {
 namespace {
@@ -43,7 +44,8 @@ void Log::write(LogLevel level, std::string_view message) const {
   }
   std::string line = to_rfc3339(clock_->now().wall);
   line.append(" ").append(name(level)).append(" [").append(std::to_string(getpid())).append("] ");
-  line.append(message).append("\n");
+  // What it quotes, such as the name of a pod, must not look like another line.
+  line.append(in_one_line(message, std::string_view::npos)).append("\n");
   static_cast<void>(write_all(fd.get(), line));
 }
 

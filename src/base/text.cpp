@@ -11,14 +11,28 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-// Control characters as \xNN.
-void append_escaped(std::string& result, char c) {
+void append_hex(std::string& result, unsigned char byte) {
   constexpr std::string_view kHex = "0123456789abcdef";
-  const auto byte = static_cast<unsigned char>(c);
-  if (byte < 0x20 || byte == 0x7f) {
-    result.append("\\x").append({kHex[byte >> 4U], kHex[byte & 0xfU]});
-  } else {
-    result += c;
+  result.append("\\x").append({kHex[byte >> 4U], kHex[byte & 0xfU]});
+}
+
+// Control characters as \xNN: those of ASCII, and U+0080 to U+009F, which some terminals obey too.
+void append_escaped(std::string& result, std::string_view text, std::string_view also_escaped) {
+  constexpr unsigned char kFirstOfTwo = 0xc2;  // in UTF-8, of U+0080 to U+00BF
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    const auto next = static_cast<unsigned char>(at + 1 < text.size() ? text[at + 1] : 0);
+    if (byte == kFirstOfTwo && next >= 0x80 && next < 0xa0) {
+      append_hex(result, next);
+      ++at;
+    } else if (byte < 0x20 || byte == 0x7f) {
+      append_hex(result, byte);
+    } else {
+      if (also_escaped.find(text[at]) != std::string_view::npos) {
+        result += '\\';
+      }
+      result += text[at];
+    }
   }
 }
 
@@ -76,23 +90,24 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
   return text;
 }
 
+std::string counted(std::uint64_t count, std::string_view one, std::string_view many) {
+  return std::to_string(count) + " " + std::string(count == 1 ? one : many);
+}
+
 std::string in_one_line(std::string_view text, std::size_t limit) {
   std::string result;
-  for (const char c : text.substr(0, limit)) {
-    append_escaped(result, c);
-  }
+  append_escaped(result, text.substr(0, limit), "");
   return text.size() > limit ? result + "…" : result;
+}
+
+std::string printable(std::string_view text) {
+  return in_one_line(text, std::string_view::npos);
 }
 
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t kLongest = 120;
   std::string result = "\"";
-  for (const char c : text.substr(0, kLongest)) {
-    if (c == '"' || c == '\\') {
-      result += '\\';
-    }
-    append_escaped(result, c);
-  }
+  append_escaped(result, text.substr(0, kLongest), "\"\\");
   result += text.size() > kLongest ? "…\"" : "\"";
   return result;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <string_view>
 #include <vector>
 
 #include "podlease/base/attachment.h"
@@ -29,8 +30,20 @@ std::array<Variable, 4> variables_of(Verb verb) {
            {"CNI_PATH", verb != Verb::kVersion}}};
 }
 
-bool is_space(char c) {
-  return std::isspace(static_cast<unsigned char>(c)) != 0;
+// The characters that Go's unicode.IsSpace calls a space beyond ASCII, as libcni judges the name.
+constexpr std::array<std::string_view, 19> kUnicodeSpaces{
+    "\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
+    "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+    "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+
+// The first byte of a UTF-8 sequence is never the second or third of another one, so that looking
+// for the bytes finds characters only.
+bool has_space(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }) ||
+         std::any_of(kUnicodeSpaces.begin(), kUnicodeSpaces.end(), [&](std::string_view space) {
+           return text.find(space) != std::string_view::npos;
+         });
 }
 
 void check_ifname(const std::string& ifname) {
@@ -43,8 +56,7 @@ void check_ifname(const std::string& ifname) {
   if (ifname == "." || ifname == "..") {
     bad("is not an interface name");
   }
-  if (std::any_of(ifname.begin(), ifname.end(),
-                  [](char c) { return c == '/' || c == ':' || is_space(c); })) {
+  if (ifname.find_first_of("/:") != std::string::npos || has_space(ifname)) {
     bad("contains a slash, a colon or white space");
   }
 }
@@ -79,7 +91,8 @@ Request read_request(const Getenv& getenv) {
       throw Error(
           ErrorKind::kEnvironment,
           "CNI_CONTAINERID " + in_quotes(request.container_id) + " is not a valid container id",
-          "it must start with a letter or a digit and hold only those, '_', '.' and '-'");
+          "it must start with a letter or a digit, and contain only letters, digits, '_', '.' and "
+          "'-'");
     }
     check_ifname(request.ifname);
   }
@@ -113,7 +126,7 @@ Args parse_args(std::string_view cni_args) {
       const std::string flag = to_lower(value);
       if (flag != "1" && flag != "true" && flag != "0" && flag != "false") {
         throw Error(ErrorKind::kEnvironment,
-                    "CNI_ARGS: IgnoreUnknown " + in_quotes(value) + " is neither true nor false");
+                    "CNI_ARGS: IgnoreUnknown " + in_quotes(value) + " must be true or false");
       }
       ignore_unknown = flag == "1" || flag == "true";
     } else if (!key.starts_with("K8S_")) {
@@ -122,7 +135,7 @@ Args parse_args(std::string_view cni_args) {
   }
   if (!unknown.empty() && !ignore_unknown) {
     throw Error(ErrorKind::kEnvironment, "CNI_ARGS: unknown args " + in_quotes(join(unknown, " ")),
-                "add IgnoreUnknown=1 to have them ignored");
+                "add IgnoreUnknown=1 to ignore them");
   }
   return args;
 }

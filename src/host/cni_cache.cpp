@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -116,8 +117,14 @@ std::vector<net::Prefix> read_addresses(const Json& result) {
   return addresses;
 }
 
+struct Contents {
+  std::string text;
+  std::chrono::sys_time<Milliseconds> written;
+};
+
 // Throws kDecode.
-CachedAttachment read_attachment(const fs::path& file, const std::string& text) {
+CachedAttachment read_attachment(const fs::path& file, const Contents& contents) {
+  const std::string& text = contents.text;
   constexpr bool kThrows = false;
   const Json json = Json::parse(text, nullptr, kThrows);
   // The parser takes a NUL for the end, whatever follows.
@@ -138,7 +145,8 @@ CachedAttachment read_attachment(const fs::path& file, const std::string& text) 
                               .pod_namespace = {},
                               .pod_name = {},
                               .pod_uid = {},
-                              .addresses = {}};
+                              .addresses = {},
+                              .written = contents.written};
   if (const Json* const args = find(json, "cniArgs")) {
     read_args(*args, attachment);
   }
@@ -151,7 +159,7 @@ CachedAttachment read_attachment(const fs::path& file, const std::string& text) 
 }
 
 // Nothing if the file is gone by now, for then a DEL has been. Throws kIo or kDecode.
-std::optional<std::string> read_regular_file(const fs::directory_entry& item) {
+std::optional<Contents> read_regular_file(const fs::directory_entry& item) {
   // Looked at before it is opened, which with a device may have consequences; and again afterwards.
   std::error_code error;
   const fs::file_status before = item.symlink_status(error);
@@ -175,22 +183,50 @@ std::optional<std::string> read_regular_file(const fs::directory_entry& item) {
   if (status.st_size > static_cast<off_t>(kMaxFile)) {
     throw wrong("is larger than " + std::to_string(kMaxFile) + " bytes");
   }
-  return read_all(fd.get(), kMaxFile);
+  const auto written = std::chrono::seconds(status.st_mtim.tv_sec) +
+                       std::chrono::nanoseconds(status.st_mtim.tv_nsec);
+  return Contents{
+      .text = read_all(fd.get(), kMaxFile),
+      .written = std::chrono::sys_time<Milliseconds>(std::chrono::floor<Milliseconds>(written))};
 }
 
-}  // namespace
-
-CniCache read_cni_cache(const fs::path& folder) {
-  CniCache cache;
+void read_folder(const fs::path& folder, const std::string& network, CniCache& cache) {
+  const std::string prefix = network.empty() ? "" : network + "-";
   std::error_code error;
   fs::directory_iterator item(folder, error);
   for (; !error && item != fs::directory_iterator(); item.increment(error)) {
     try {
-      if (const auto text = read_regular_file(*item)) {
-        cache.attachments.push_back(read_attachment(item->path(), *text));
+      if (!item->path().filename().native().starts_with(prefix)) {
+        continue;
+      }
+      if (const auto contents = read_regular_file(*item)) {
+        CachedAttachment attachment = read_attachment(item->path(), *contents);
+        // A name "a-b-…" may be of network a, or of network a-b.
+        if (network.empty() || attachment.key.network == network) {
+          cache.attachments.push_back(std::move(attachment));
+        }
       }
     } catch (const Error& what) {
       cache.skipped.push_back({.file = item->path(), .why = what.what()});
+    }
+  }
+}
+
+bool is_same_folder(const fs::path& a, const fs::path& b) {
+  std::error_code absent;
+  return a == b || fs::equivalent(a, b, absent);
+}
+
+}  // namespace
+
+CniCache read_cni_cache(const std::vector<fs::path>& folders, const std::string& network) {
+  CniCache cache;
+  for (auto folder = folders.begin(); folder != folders.end(); ++folder) {
+    const bool is_known = std::any_of(folders.begin(), folder, [&](const fs::path& earlier) {
+      return is_same_folder(earlier, *folder);
+    });
+    if (!is_known) {
+      read_folder(*folder, network, cache);
     }
   }
   const auto by_file = [](const auto& a, const auto& b) { return a.file < b.file; };

@@ -5,10 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <map>
-#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -38,9 +38,9 @@ constexpr Milliseconds kSettling = std::chrono::seconds(2);
 
 // Nothing if there is no such file or folder. To see that something changed, look at the change
 // time: unlike the modification time it cannot be set back, as a restored backup would.
-std::optional<struct stat> status_of(const fs::path& path) {
+std::optional<struct stat> status_of(const fs::path& path, int flags = 0) {
   struct stat status {};
-  if (stat(path.c_str(), &status) == 0) {
+  if (fstatat(AT_FDCWD, path.c_str(), &status, flags) == 0) {
     return status;
   }
   // No folder has a name longer than the file system takes, or lies below a file.
@@ -97,26 +97,64 @@ std::string format_entry(const HostLocalEntry& entry) {
   return body;
 }
 
-// Calls `visit` with the path and the name of everything in the folder but folders.
+// Calls `visit` with the path and the name of everything in the folder.
 template <typename Visit>
-void for_each_file(const fs::path& folder, Visit visit) {
+void for_each_item(const fs::path& folder, Visit visit) {
   try {
     for (const fs::directory_entry& item : fs::directory_iterator(folder)) {
-      if (!item.is_directory()) {
-        visit(item, item.path().filename().string());
-      }
+      visit(item.path(), item.path().filename().string());
     }
   } catch (const fs::filesystem_error& error) {
     throw io_error("read folder " + folder.string(), error.code().value());
   }
 }
 
-// Nothing if someone has removed the file meanwhile. Whatever would block or never end is refused.
-std::optional<std::string> read_item(const fs::directory_entry& item) {
-  if (!item.is_regular_file()) {
-    throw Error(ErrorKind::kIo, item.path().string() + " is not a regular file");
+// What a file is, if it is not a plain one; else empty.
+std::string_view what_is_not_plain(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return {};
+    case S_IFDIR:
+      return "is a folder";
+    case S_IFLNK:
+      return "is a symbolic link";
+    case S_IFIFO:
+      return "is a FIFO";
+    default:
+      return "is not a plain file";
   }
-  return read_file(item.path(), kMaxFile);
+}
+
+// The body of a plain file; nothing if someone has removed it meanwhile, or if it is something
+// else: then `skip` is told what. Whatever would block, never end or lead elsewhere is not read.
+template <typename Skip>
+std::optional<std::string> read_item(const fs::path& path, Skip skip) {
+  // Looked at before it is opened, which with a device may have consequences; and again afterwards.
+  const auto before = status_of(path, AT_SYMLINK_NOFOLLOW);
+  if (!before) {
+    return std::nullopt;
+  }
+  if (const auto what = what_is_not_plain(before->st_mode); !what.empty()) {
+    skip(what);
+    return std::nullopt;
+  }
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd && errno == ENOENT) {
+    return std::nullopt;
+  }
+  struct stat opened {};
+  if (!fd || fstat(fd.get(), &opened) != 0) {
+    throw io_error("open " + path.string(), errno);
+  }
+  if (const auto what = what_is_not_plain(opened.st_mode); !what.empty()) {
+    skip(what);
+    return std::nullopt;
+  }
+  if (opened.st_size > static_cast<off_t>(kMaxFile)) {
+    throw Error(ErrorKind::kDecode,
+                path.string() + " is larger than " + std::to_string(kMaxFile) + " bytes");
+  }
+  return read_all(fd.get(), kMaxFile);
 }
 
 void sync(int fd, const fs::path& path) {
@@ -142,8 +180,12 @@ void make_folder(const fs::path& path) {
 // synced.
 void put_file(const fs::path& folder, const std::string& name, std::string_view body) {
   const fs::path temporary = folder / kTemporaryName;
+  // Whatever a crash, or somebody, has left under that name is not written to.
+  if (unlink(temporary.c_str()) != 0 && errno != ENOENT) {
+    throw io_error("remove " + temporary.string(), errno);
+  }
   const UniqueFd fd(
-      open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+      open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) {
     throw io_error("create " + temporary.string(), errno);
   }
@@ -160,7 +202,7 @@ void put_file(const fs::path& folder, const std::string& name, std::string_view 
 // What host-local locks in a folder, and where that is.
 std::pair<UniqueFd, fs::path> open_lock(const fs::path& folder) {
   fs::path path = folder / kLockName;
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd && errno == ENOENT) {
     path = folder;
     fd.reset(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -197,8 +239,8 @@ bool HostLocalFolder::settled(Instant now) const {
 
 std::optional<std::string> HostLocalFolder::lock_file() const {
   struct statx status {};
-  if (statx(AT_FDCWD, (path_ / kLockName).c_str(), 0, STATX_INO | STATX_CTIME | STATX_BTIME,
-            &status) != 0) {
+  if (statx(AT_FDCWD, (path_ / kLockName).c_str(), AT_SYMLINK_NOFOLLOW,
+            STATX_INO | STATX_CTIME | STATX_BTIME, &status) != 0) {
     return std::nullopt;
   }
   // An inode number may be used again. host-local never writes to the file, so that where the file
@@ -212,7 +254,8 @@ std::optional<std::string> HostLocalFolder::lock_file() const {
 void HostLocalFolder::prepare() const {
   make_folder(path_);
   const fs::path path = path_ / kLockName;
-  if (!UniqueFd(open(path.c_str(), O_RDONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0600))) {
+  if (!UniqueFd(
+          open(path.c_str(), O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600))) {
     throw io_error("create " + path.string(), errno);
   }
 }
@@ -244,13 +287,16 @@ HostLocalState HostLocalFolder::read() const {
   // today counts.
   std::map<net::Address, HostLocalEntry> entries;
   std::map<int, net::Address> cursors;
-  for_each_file(path_, [&](const fs::directory_entry& item, const std::string& name) {
+  HostLocalState state;
+  for_each_item(path_, [&](const fs::path& path, const std::string& name) {
     const auto address = parse_address(name);
     const auto range_set = parse_cursor_name(name);
     if (!address && !range_set) {
       return;
     }
-    const auto body = read_item(item);
+    const auto body = read_item(path, [&](std::string_view why) {
+      state.skipped.push_back({.file = path, .why = std::string(why)});
+    });
     if (!body) {
       return;
     }
@@ -269,7 +315,8 @@ HostLocalState HostLocalFolder::read() const {
       }
     }
   });
-  HostLocalState state;
+  std::sort(state.skipped.begin(), state.skipped.end(),
+            [](const SkippedFile& a, const SkippedFile& b) { return a.file < b.file; });
   state.entries.reserve(entries.size());
   for (auto& [address, entry] : entries) {
     state.entries.push_back(std::move(entry));
@@ -282,8 +329,8 @@ HostLocalState HostLocalFolder::read() const {
 
 std::optional<std::chrono::sys_time<Milliseconds>> HostLocalFolder::written_at(
     net::Address address) const {
-  const auto status = status_of(path_ / address.to_string());
-  if (!status) {
+  const auto status = status_of(path_ / address.to_string(), AT_SYMLINK_NOFOLLOW);
+  if (!status || !S_ISREG(status->st_mode)) {
     return std::nullopt;
   }
   const auto written = std::chrono::seconds(status->st_mtim.tv_sec) +
@@ -291,27 +338,42 @@ std::optional<std::chrono::sys_time<Milliseconds>> HostLocalFolder::written_at(
   return std::chrono::sys_time<Milliseconds>(std::chrono::floor<Milliseconds>(written));
 }
 
+// What stands there as it should is left alone, so that one change costs two syncs however many
+// files there are.
 void HostLocalFolder::write(const HostLocalState& state) const {
   make_folder(path_);
-  std::set<std::string> written;
-  const auto put = [&](std::string name, std::string_view body) {
-    put_file(path_, name, body);
-    written.insert(std::move(name));
-  };
+  std::map<std::string, std::string> wanted;
   for (const HostLocalEntry& entry : state.entries) {
-    put(entry.address.to_string(), format_entry(entry));
+    wanted.insert_or_assign(entry.address.to_string(), format_entry(entry));
   }
   for (const HostLocalCursor& cursor : state.cursors) {
-    put(cursor_name(cursor.range_set), cursor.last_reserved.to_string());
+    wanted.insert_or_assign(cursor_name(cursor.range_set), cursor.last_reserved.to_string());
   }
-  sync_folder(path_);
-  for_each_file(path_, [&](const fs::directory_entry& item, const std::string& name) {
+  bool is_changed = false;
+  for (const auto& [name, body] : wanted) {
+    const auto current = read_item(path_ / name, [](std::string_view /*why*/) {});
+    if (current != body) {
+      put_file(path_, name, body);
+      is_changed = true;
+    }
+  }
+  if (std::exchange(is_changed, false)) {
+    sync_folder(path_);
+  }
+  for_each_item(path_, [&](const fs::path& path, const std::string& name) {
     const bool ours = name == kTemporaryName || parse_address(name) || parse_cursor_name(name);
-    if (ours && !written.contains(name) && unlink(item.path().c_str()) != 0) {
-      throw io_error("remove " + item.path().string(), errno);
+    const auto status =
+        ours && !wanted.contains(name) ? status_of(path, AT_SYMLINK_NOFOLLOW) : std::nullopt;
+    if (status && !S_ISDIR(status->st_mode)) {
+      if (unlink(path.c_str()) != 0) {
+        throw io_error("remove " + path.string(), errno);
+      }
+      is_changed = true;
     }
   });
-  sync_folder(path_);
+  if (is_changed) {
+    sync_folder(path_);
+  }
 }
 
 void HostLocalFolder::remove(net::Address address) const {

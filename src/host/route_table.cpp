@@ -13,9 +13,6 @@
 namespace podlease::host {
 namespace {
 
-// The kernel gives `lo` this index in every network namespace.
-constexpr unsigned kLoopbackIndex = 1;
-
 // IPv4's default metric is 0; IPv6 makes this of it.
 constexpr unsigned kDefaultMetricV6 = 1024;
 

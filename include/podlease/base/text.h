@@ -2,6 +2,7 @@
 #define PODLEASE_BASE_TEXT_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,9 +22,15 @@ namespace podlease {
 
 [[nodiscard]] std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
+// "1 lease", "2 leases": a number and what it counts.
+[[nodiscard]] std::string counted(std::uint64_t count, std::string_view one, std::string_view many);
+
 // `text` without line breaks or other control characters, which are escaped, and cut after `limit`
 // bytes: a message that stays one line whatever it quotes.
 [[nodiscard]] std::string in_one_line(std::string_view text, std::size_t limit);
+
+// The same, of whatever length: what a person is shown of a text that somebody else wrote.
+[[nodiscard]] std::string printable(std::string_view text);
 
 // `text` in double quotes for an error message: control characters and quotes escaped, cut after
 // 120 bytes.

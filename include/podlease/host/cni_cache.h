@@ -2,11 +2,14 @@
 #define PODLEASE_HOST_CNI_CACHE_H_
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "podlease/base/attachment.h"
+#include "podlease/base/clock.h"
+#include "podlease/host/skipped_file.h"
 #include "podlease/net/prefix.h"
 
 namespace podlease::host {
@@ -20,6 +23,8 @@ struct CachedAttachment {
   std::string pod_name;
   std::string pod_uid;
   std::vector<net::Prefix> addresses;  // of the result: all plugins of the list had their say
+  // When the file was last written, by the wall clock of then.
+  std::chrono::sys_time<Milliseconds> written;
 
   [[nodiscard]] bool has(net::Address address) const {
     return std::any_of(addresses.begin(), addresses.end(),
@@ -29,14 +34,6 @@ struct CachedAttachment {
   friend bool operator==(const CachedAttachment&, const CachedAttachment&) = default;
 };
 
-// A file that tells nothing, and why: half written, of another kind, unreadable.
-struct SkippedFile {
-  std::filesystem::path file;
-  std::string why;
-
-  friend bool operator==(const SkippedFile&, const SkippedFile&) = default;
-};
-
 struct CniCache {
   std::vector<CachedAttachment> attachments;  // by file name
   std::vector<SkippedFile> skipped;           // by file name
@@ -44,9 +41,14 @@ struct CniCache {
 
 // libcni's result cache: a file of kind cniCacheV1 for each attachment, named
 // NETWORK-CONTAINERID-IFNAME, which libcni writes without a lock once an ADD is done, and removes
-// after its DEL. The names inside the file count, not the file's. A folder that is not there, or
-// cannot be read, is an empty cache. Never throws.
-[[nodiscard]] CniCache read_cni_cache(const std::filesystem::path& folder);
+// after its DEL. The names inside the file count, not the file's. There may be several such
+// folders, for Multus keeps its own; one that is named twice is read once. A folder that is not
+// there, or cannot be read, is an empty cache. Never throws.
+//
+// With the name of a network only its attachments are returned, and of files whose names cannot be
+// theirs only the names are read.
+[[nodiscard]] CniCache read_cni_cache(const std::vector<std::filesystem::path>& folders,
+                                      const std::string& network = {});
 
 }  // namespace podlease::host
 

@@ -12,6 +12,7 @@
 
 #include "podlease/base/clock.h"
 #include "podlease/base/file.h"
+#include "podlease/host/skipped_file.h"
 #include "podlease/net/address.h"
 
 // The folder in which the host-local plugin keeps one network: a file for each address in use,
@@ -39,6 +40,9 @@ struct HostLocalCursor {
 struct HostLocalState {
   std::vector<HostLocalEntry> entries;   // ascending by address
   std::vector<HostLocalCursor> cursors;  // ascending by range set
+  // Named like an address or a cursor, but not a plain file (a folder, a FIFO, a symbolic link): it
+  // says nothing. By file name.
+  std::vector<SkippedFile> skipped;
 
   friend bool operator==(const HostLocalState&, const HostLocalState&) = default;
 };
@@ -75,16 +79,18 @@ class HostLocalFolder {
   [[nodiscard]] std::optional<UniqueFd> try_lock() const;
 
   // Everything host-local knows, to be called under its lock. Names that are neither addresses nor
-  // cursors are passed over. Throws kIo for a file that cannot be read, kDecode for one too large
-  // to be host-local's: a partial view must not pass for the whole.
+  // cursors are passed over, and what is not a plain file is skipped. Throws kIo for a file that
+  // cannot be read, kDecode for one too large to be host-local's: a partial view must not pass for
+  // the whole.
   [[nodiscard]] HostLocalState read() const;
 
   // When the file of an address was last written, by the wall clock of then; nothing if there is
-  // none. Throws kIo.
+  // none, or it is not a plain file. Throws kIo.
   [[nodiscard]] std::optional<std::chrono::sys_time<Milliseconds>> written_at(
       net::Address address) const;
 
   // Makes the folder say `state` and nothing else about addresses: for the way back to host-local.
+  // `state.skipped` is not looked at: folders stay, and other files that are not plain ones go.
   // To be called under its lock, if the folder exists; creates it otherwise. New files are durable
   // before old ones go. Throws kIo.
   void write(const HostLocalState& state) const;
