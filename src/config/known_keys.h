@@ -10,11 +10,18 @@
 
 namespace podlease::config {
 
-// Looks for keys of `object` that are not among `known`. One that is a single edit, or only `_` and
-// `-`, away from a known key of six letters or more is a typing error, and ignoring it would
-// surprise: throws kConfig naming both. Any other is added to `warnings`.
-void judge_keys(const Value& object, std::span<const std::string_view> known,
-                std::vector<std::string>& warnings);
+// The keys of `object` that are not among `known`. A key that is one edit, or only `_` and `-`,
+// away from a known key of six letters or more is a typing error: to ignore it would surprise its
+// author, so kConfig is thrown, naming both.
+[[nodiscard]] std::vector<std::string> unknown_keys(const Value& object,
+                                                    std::span<const std::string_view> known);
+
+// A warning that `key` of `object` is ignored.
+[[nodiscard]] std::string ignored_key_warning(const Value& object, std::string_view key);
+
+// The same for a key of `ipam` itself. If another IPAM plugin has its addresses from that key, the
+// warning says so, and that podlease does not: `origin` says where it has them from.
+[[nodiscard]] std::string ignored_ipam_key_warning(std::string_view key, std::string_view origin);
 
 }  // namespace podlease::config
 

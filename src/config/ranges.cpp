@@ -1,9 +1,13 @@
 #include "ranges.h"
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "podlease/base/text.h"
+#include "podlease/net/special_block.h"
+#include "scalars.h"
 
 namespace podlease::config {
 namespace {
@@ -12,7 +16,39 @@ using net::Address;
 using net::Prefix;
 using net::Range;
 
-// An empty string is the same as none, as in Go.
+constexpr const char* kRangesForm =
+    "write [[{\"subnet\": \"10.1.0.0/16\"}]]: the inner lists are range sets, and an attachment "
+    "gets "
+    "one address from each set";
+
+// `what` says what the value must be, with the form of the whole.
+std::vector<Value> list_in(const Value& value, std::string_view what) {
+  if (value.present() && !value.json().is_array()) {
+    throw value.error(what, kRangesForm);
+  }
+  return value.list();
+}
+
+// The family whose CIDR of the node `text` stands for, if it stands for one.
+std::optional<net::Family> node_cidr_word(std::string_view text) {
+  if (equals_ignoring_case(text, "usePodCidr")) {
+    return net::Family::kIpv4;
+  }
+  if (equals_ignoring_case(text, "usePodCidrIPv6")) {
+    return net::Family::kIpv6;
+  }
+  return std::nullopt;
+}
+
+// Throws kConfig. `path` says where the range is written.
+void refuse_special_blocks(const std::string& path, const Range& range) {
+  if (const std::optional<std::string> overlap = net::overlap_with_special_block(range)) {
+    throw Error(ErrorKind::kConfig, path + " (" + range.to_string() + ") " + *overlap,
+                "use another range");
+  }
+}
+
+// An empty string means that there is no address, as in Go.
 std::optional<Address> read_optional_address(const Value& value) {
   const std::string text = value.string().value_or("");
   if (text.empty()) {
@@ -21,7 +57,7 @@ std::optional<Address> read_optional_address(const Value& value) {
   return read_address(value, text);
 }
 
-// What is common to all ranges of a configuration.
+// What all ranges of a configuration have in common.
 struct Surroundings {
   PrefixMode prefix;
   bool gateway_none;
@@ -36,7 +72,8 @@ Prefix read_subnet(const Value& value, const Surroundings& around) {
         return node.cidr;
       }
     }
-    throw value.error("cannot be told: this node has no CIDR of that family");
+    throw value.error("cannot be resolved: this node has no " +
+                      std::string(*family == net::Family::kIpv4 ? "IPv4" : "IPv6") + " CIDR");
   }
   const std::optional<Prefix> subnet = Prefix::parse(text);
   if (!subnet) {
@@ -76,8 +113,8 @@ GatewayChoice read_gateway(const Value& value, const Prefix& subnet, bool defaul
   return default_gateway(subnet, default_none);
 }
 
-// What is leased by default: neither the network address nor, for IPv4, the broadcast address,
-// which are a pod's only where asked for explicitly.
+// What is leased by default: neither the network address nor, for IPv4, the broadcast address. A
+// pod gets those only if the configuration names them.
 Range default_bounds(const Prefix& subnet, bool every_address) {
   if (every_address) {
     return subnet.range();
@@ -124,6 +161,8 @@ AddressRange read_range(const Value& value, const Surroundings& around) {
                last.to_string());
   }
 
+  refuse_special_blocks(value.path(), *range);
+
   const GatewayChoice gateway =
       read_gateway(value.member("gateway"), subnet, around.gateway_none || every_address || tiny);
   return {.path = value.path(),
@@ -136,7 +175,7 @@ AddressRange read_range(const Value& value, const Surroundings& around) {
 
 RangeSet read_range_set(const Value& value, const Surroundings& around) {
   RangeSet set;
-  for (const Value& element : value.list()) {
+  for (const Value& element : ranges_in(value)) {
     if (!element.present()) {
       throw element.error("is null");
     }
@@ -185,22 +224,12 @@ void refuse_overlaps(const std::vector<RangeSet>& sets) {
 
 }  // namespace
 
-net::Address read_address(const Value& value, std::string_view text) {
-  const std::optional<Address> address = Address::parse(text);
-  if (!address) {
-    throw value.error("is not an IP address");
-  }
-  return address->unmapped();
+std::vector<Value> sets_in(const Value& list) {
+  return list_in(list, "must be a list of range sets: the form is [[{…}]]");
 }
 
-std::optional<net::Family> node_cidr_word(std::string_view text) {
-  if (equals_ignoring_case(text, "usePodCidr")) {
-    return net::Family::kIpv4;
-  }
-  if (equals_ignoring_case(text, "usePodCidrIPv6")) {
-    return net::Family::kIpv6;
-  }
-  return std::nullopt;
+std::vector<Value> ranges_in(const Value& set) {
+  return list_in(set, "must be a list, for it is a range set: the form is [[{…}]]");
 }
 
 std::vector<net::Family> node_families_of(const Value& ipam, const Value& runtime_ranges) {
@@ -214,8 +243,8 @@ std::vector<net::Family> node_families_of(const Value& ipam, const Value& runtim
   };
   look_at(ipam);
   for (const Value& list : {runtime_ranges, ipam.member("ranges")}) {
-    for (const Value& set : list.list()) {
-      for (const Value& range : set.list()) {
+    for (const Value& set : sets_in(list)) {
+      for (const Value& range : ranges_in(set)) {
         look_at(range);
       }
     }
@@ -224,8 +253,8 @@ std::vector<net::Family> node_families_of(const Value& ipam, const Value& runtim
 }
 
 bool has_ranges(const Value& ipam, const Value& runtime_ranges) {
-  return ipam.member("subnet").present() || !ipam.member("ranges").list().empty() ||
-         !runtime_ranges.list().empty();
+  return ipam.member("subnet").present() || !sets_in(ipam.member("ranges")).empty() ||
+         !sets_in(runtime_ranges).empty();
 }
 
 std::vector<RangeSet> ranges_of_node(const Value& ipam, const std::vector<NodeCidr>& cidrs,
@@ -236,6 +265,8 @@ std::vector<RangeSet> ranges_of_node(const Value& ipam, const std::vector<NodeCi
   for (const NodeCidr& node : cidrs) {
     const Prefix& subnet = node.cidr;
     const bool default_none = every_address || is_tiny(subnet);
+    const Range range = default_bounds(subnet, default_none);
+    refuse_special_blocks(node.origin, range);
     // An address is the gateway of its own family; the other keeps its default.
     const std::optional<Address> given = Address::parse(gateway_value.string().value_or(""));
     const GatewayChoice gateway = given && given->family() != subnet.family()
@@ -243,7 +274,7 @@ std::vector<RangeSet> ranges_of_node(const Value& ipam, const std::vector<NodeCi
                                       : read_gateway(gateway_value, subnet, default_none);
     sets.push_back({.ranges = {{.path = node.origin,
                                 .subnet = subnet,
-                                .range = default_bounds(subnet, default_none),
+                                .range = range,
                                 .gateway = gateway.address,
                                 .gateway_given = gateway.given,
                                 .answer_length = every_address ? net::bit_width(subnet.family())
@@ -254,16 +285,16 @@ std::vector<RangeSet> ranges_of_node(const Value& ipam, const std::vector<NodeCi
 
 std::vector<RangeSet> read_range_sets(const Value& ipam, const Value& runtime_ranges,
                                       PrefixMode prefix, const std::vector<NodeCidr>& node_cidrs) {
-  // As a default for all ranges, only "none" makes sense here; an address belongs to the one range
-  // beside it.
+  // Of a gateway directly under `ipam`, only "none" is for all ranges; an address belongs to the
+  // subnet beside it.
   const Value gateway = ipam.member("gateway");
   const bool gateway_none = equals_ignoring_case(gateway.string().value_or(""), "none");
   const Surroundings around{
       .prefix = prefix, .gateway_none = gateway_none, .node_cidrs = &node_cidrs};
 
   std::vector<RangeSet> sets;
-  // Runtimes repeat in runtimeConfig what the configuration already says; within one source it is a
-  // mistake.
+  // Runtimes repeat in runtimeConfig what the configuration already says. A set that stands twice
+  // in one source is a mistake.
   const auto add_source = [&](std::vector<RangeSet> source) {
     refuse_overlaps(source);
     const std::size_t before = sets.size();
@@ -276,7 +307,7 @@ std::vector<RangeSet> read_range_sets(const Value& ipam, const Value& runtime_ra
   };
   const auto read_list = [&](const Value& list) {
     std::vector<RangeSet> source;
-    for (const Value& set : list.list()) {
+    for (const Value& set : sets_in(list)) {
       source.push_back(read_range_set(set, around));
     }
     return source;
@@ -285,7 +316,7 @@ std::vector<RangeSet> read_range_sets(const Value& ipam, const Value& runtime_ra
   if (ipam.member("subnet").present()) {
     add_source({RangeSet{.ranges = {read_range(ipam, around)}}});
   } else {
-    // Nothing to bound, but what is no address is a mistake all the same.
+    // There is no subnet for these keys, but a value that is not an address is still a mistake.
     static_cast<void>(read_optional_address(ipam.member("rangeStart")));
     static_cast<void>(read_optional_address(ipam.member("rangeEnd")));
     if (!gateway_none) {
