@@ -15,8 +15,7 @@ Allocator::Allocator(store::Transaction& transaction, store::Network& network, c
       network_(&network),
       guard_(&guard),
       cooldown_(cooldown),
-      now_(&now),
-      held_(guard.held_back()) {}
+      now_(&now) {}
 
 Milliseconds Allocator::age(const store::Freed& freed, const store::Moment& now) {
   return store::elapsed(
@@ -35,10 +34,11 @@ bool Allocator::is_held(net::Address address) {
 }
 
 std::optional<net::Address> Allocator::untouched(const pools::PoolRange& range, net::Address from) {
-  std::optional<net::Address> found = transaction_->first_untouched(*network_, range.usable, from);
+  const store::AddressTable addresses(*transaction_);
+  std::optional<net::Address> found = addresses.first_untouched(*network_, range.usable, from);
   while (found && is_held(*found)) {
     const std::optional<net::Address> next = found->next();
-    found = next ? transaction_->first_untouched(*network_, range.usable, *next) : std::nullopt;
+    found = next ? addresses.first_untouched(*network_, range.usable, *next) : std::nullopt;
   }
   return found;
 }
@@ -46,7 +46,8 @@ std::optional<net::Address> Allocator::untouched(const pools::PoolRange& range, 
 std::optional<store::Freed> Allocator::oldest_freed(const pools::PoolRange& range) {
   std::optional<store::Freed> found;
   do {
-    found = transaction_->oldest_freed(*network_, range.range.family(), range.usable, held_);
+    found = store::AddressTable(*transaction_, now_->boot_id)
+                .oldest_freed(*network_, range.range.family(), range.usable, held_);
   } while (found && is_held(found->address));
   return found;
 }
@@ -73,8 +74,18 @@ std::optional<Choice> Allocator::from_hint(const pools::PoolRangeSet& set) {
   }
   std::vector<net::Address> others = network_->hints;
   std::erase(others, *hint);
-  transaction_->set_hints(*network_, std::move(others));
+  store::NetworkTable(*transaction_).set_hints(*network_, std::move(others));
   return std::nullopt;
+}
+
+// Beyond what was ever touched, addresses are as good as those that were freed long ago. Where many
+// of those wait, they come first, so that the store of a large range stays small.
+std::optional<Choice> Allocator::cooled(const pools::PoolRange& range,
+                                        const std::optional<store::Freed>& freed) const {
+  if (!freed || age(*freed, *now_) < cooldown_) {
+    return std::nullopt;
+  }
+  return Choice{.address = freed->address, .range = &range, .reason = Reason::kCooled};
 }
 
 Proposal Allocator::propose(const pools::PoolRangeSet& set, bool may_press) {
@@ -86,14 +97,19 @@ Proposal Allocator::propose(const pools::PoolRangeSet& set, bool may_press) {
   std::optional<store::Freed> oldest;
   const pools::PoolRange* oldest_range = nullptr;
   for (const pools::PoolRange& range : set.ranges) {
+    if (network_->prefers_freed()) {
+      if (const std::optional<Choice> choice = cooled(range, oldest_freed(range))) {
+        return *choice;
+      }
+    }
     if (const std::optional<net::Address> address = untouched(range, range.range.first())) {
       return Choice{.address = *address, .range = &range, .reason = Reason::kUntouched};
     }
     const std::optional<store::Freed> freed = oldest_freed(range);
-    if (freed && age(*freed, *now_) >= cooldown_) {
-      return Choice{.address = freed->address, .range = &range, .reason = Reason::kCooled};
+    if (const std::optional<Choice> choice = cooled(range, freed)) {
+      return *choice;
     }
-    if (freed && (!oldest || freed->position < oldest->position)) {
+    if (freed && (!oldest || age(*freed, *now_) > age(*oldest, *now_))) {
       oldest = freed;
       oldest_range = &range;
     }

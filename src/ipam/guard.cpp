@@ -1,70 +1,108 @@
 #include "guard.h"
 
 #include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <utility>
+#include <variant>
 
+#include "held_note.h"
 #include "podlease/base/error.h"
+#include "podlease/base/text.h"
+#include "podlease/store/note_table.h"
 
 namespace podlease::ipam {
 namespace {
 
-// What nobody else may have of a family: the node's own, and what the offer knows of.
-std::vector<pools::Landmark> landmarks_of(const host::Uplink& uplink) {
-  std::vector<pools::Landmark> landmarks{
-      {.address = uplink.address.address(),
-       .what = "this node's own address on " + uplink.interface}};
-  if (uplink.gateway) {
-    landmarks.push_back(
-        {.address = *uplink.gateway, .what = "this node's default gateway on " + uplink.interface});
+constexpr Milliseconds kFreshFor{60'000};
+
+// The note: what the look was taken for, when, in which boot, and what was found; a line each.
+std::string note_of(const std::string& fingerprint, const store::Moment& now,
+                    const std::vector<HeldRange>& held) {
+  return fingerprint + "\n" + std::to_string(now.at.since_boot.count()) + "\n" + now.boot_id +
+         "\n" + encode(held);
+}
+
+// Nothing if the note was made for something else, or is too old.
+std::optional<std::vector<HeldRange>> fresh_in(std::string_view note,
+                                               const std::string& fingerprint,
+                                               const store::Moment& now) {
+  const auto line = [&]() {
+    const std::string_view text = note.substr(0, note.find('\n'));
+    note.remove_prefix(std::min(note.size(), text.size() + 1));
+    return text;
+  };
+  if (line() != fingerprint) {
+    return std::nullopt;
   }
-  return landmarks;
+  const std::string_view time = line();
+  Milliseconds::rep looked = 0;
+  const auto [end, error] = std::from_chars(time.data(), time.data() + time.size(), looked);
+  const Milliseconds age = now.at.since_boot - Milliseconds(looked);
+  if (error != std::errc() || line() != now.boot_id || age < Milliseconds(0) || age >= kFreshFor) {
+    return std::nullopt;
+  }
+  return decode(note);
+}
+
+bool knows_all(const store::Network& network, const std::vector<std::string>& wires) {
+  return std::all_of(wires.begin(), wires.end(), [&](const std::string& wire) {
+    return std::find(network.wires.begin(), network.wires.end(), wire) != network.wires.end();
+  });
 }
 
 }  // namespace
 
-Guard::Guard(const host::Host& host, const std::vector<net::Family>& families) : host_(&host) {
-  for (const net::Family family : {net::Family::kIpv4, net::Family::kIpv6}) {
-    if (std::find(families.begin(), families.end(), family) == families.end()) {
-      continue;
+std::vector<HeldRange> look_at_host(store::Transaction& transaction,
+                                    const host::HostNetworks& networks, const Wiring& wiring,
+                                    const pools::Offer& offer) {
+  std::optional<std::vector<store::Network>> all;
+  const auto is_leased = [&](net::Address address) {
+    if (!all) {
+      all = store::NetworkTable(transaction).all();
     }
-    if (const std::optional<host::Uplink> uplink = host.uplink(family)) {
-      uplinks_.push_back(*uplink);
-    }
-  }
-}
-
-void Guard::admit(const pools::Offer& offer) {
-  std::vector<pools::Landmark> landmarks = offer.beyond;
-  for (const host::Uplink& uplink : uplinks_) {
-    const std::vector<pools::Landmark> own = landmarks_of(uplink);
-    landmarks.insert(landmarks.end(), own.begin(), own.end());
-  }
-  const auto is_flat = [&](const pools::PoolRange& range) {
-    return std::any_of(uplinks_.begin(), uplinks_.end(), [&](const host::Uplink& uplink) {
-      return uplink.address.contains(range.subnet.range());
+    return std::any_of(all->begin(), all->end(), [&](const store::Network& network) {
+      return store::LeaseTable(transaction).at(network, address).has_value();
     });
   };
-  for (const pools::PoolRangeSet& set : offer.sets) {
-    for (const pools::PoolRange& range : set.ranges) {
-      for (const pools::Landmark& landmark : landmarks) {
-        if (!range.usable.contains(landmark.address)) {
-          continue;
-        }
-        if (!is_flat(range)) {
-          throw Error(ErrorKind::kConfig,
-                      range.name + " " + range.range.to_string() + " contains " +
-                          landmark.address.to_string() + ", " + landmark.what,
-                      "pods there would cut the node off: use another subnet, or rangeStart, "
-                      "rangeEnd and exclude to leave it out");
-        }
-        held_back_.insert(net::Range::single(landmark.address));
-      }
-    }
+  auto held = held_by_host(networks, wiring, offer, is_leased);
+  if (auto* const error = std::get_if<Error>(&held)) {
+    throw Error(std::move(*error));
   }
+  return std::get<std::vector<HeldRange>>(std::move(held));
+}
+
+void Guard::admit(store::Transaction& transaction, store::Network& network,
+                  const pools::Offer& offer, const store::Moment& now) {
+  const store::NoteTable notes(transaction);
+  const std::string made_for = fingerprint(*wiring_, offer);
+  const std::optional<std::string> note =
+      notes.find(store::NoteTable::Kind::kHeldByHost, network.name);
+  std::optional<std::vector<HeldRange>> held = note ? fresh_in(*note, made_for, now) : std::nullopt;
+  if (!held) {
+    const host::HostNetworks networks = host_->networks();
+    held = look_at_host(transaction, networks, *wiring_, offer);
+    const std::vector<std::string> wires = wires_of(*wiring_, networks);
+    if (!knows_all(network, wires)) {
+      store::NetworkTable(transaction).set_wires(network, wires);
+    }
+    notes.set(store::NoteTable::Kind::kHeldByHost, network.name, note_of(made_for, now, *held));
+  }
+  held_ = *std::move(held);
+  std::vector<net::Range> ranges;
+  ranges.reserve(held_.size());
+  for (const HeldRange& one : held_) {
+    ranges.push_back(one.range);
+  }
+  held_back_ = net::IntervalSet(std::move(ranges));
 }
 
 std::optional<std::string> Guard::holder_of(net::Address address) const {
-  if (held_back_.contains(address)) {
-    return "this node, its default gateway or the API server";
+  const auto known = std::find_if(held_.begin(), held_.end(), [&](const HeldRange& held) {
+    return held.range.contains(address);
+  });
+  if (known != held_.end()) {
+    return "this host: " + known->what;
   }
   const std::optional<host::AddressHolder> holder = host_->holder_of(address);
   if (!holder) {

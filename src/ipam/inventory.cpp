@@ -1,8 +1,10 @@
 #include "inventory.h"
 
 #include <algorithm>
+#include <utility>
 
-#include "presence.h"
+#include "adopted.h"
+#include "liveness.h"
 
 namespace podlease::ipam {
 
@@ -12,24 +14,27 @@ using host::NetnsId;
 
 namespace {
 
-std::filesystem::path folder_of(const std::filesystem::path& netns) {
-  std::error_code unknown;
-  const std::filesystem::path folder = netns.parent_path();
-  const std::filesystem::path canonical = std::filesystem::weakly_canonical(folder, unknown);
-  return unknown ? folder : canonical;
-}
-
 store::Pod pod_of(const CachedAttachment& attachment) {
   return {.name_space = attachment.pod_namespace,
           .name = attachment.pod_name,
           .uid = attachment.pod_uid};
 }
 
-}  // namespace
-
-std::string id_by_netns(const std::string& netns) {
-  return "netns:" + std::filesystem::path(netns).filename().string();
+// Reports whether an interface of the host joins the network's pods to it.
+bool is_on_link(unsigned index, const Wiring& wiring, const host::HostNetworks& networks) {
+  const host::Interface* const interface = networks.find(index);
+  if (interface == nullptr) {
+    return false;
+  }
+  const std::string link = link_of(wiring, networks);
+  if (link.empty()) {
+    return true;  // ptp, whose links all end in the host, or a main plugin we do not know
+  }
+  const host::Interface* const master = networks.find(interface->master);
+  return interface->name == link || (master != nullptr && master->name == link);
 }
+
+}  // namespace
 
 store::Lease lease_of(const AttachmentKey& key, net::Address address, const pools::Offer& offer,
                       const store::Moment& now) {
@@ -49,40 +54,76 @@ store::Lease lease_of(const AttachmentKey& key, net::Address address, const pool
   return lease;
 }
 
-Inventory::Inventory(const host::Host& host, const std::filesystem::path& cni_cache,
-                     std::string network, const std::optional<AttachmentKey>& caller,
-                     const std::string& netns)
-    : host_(&host),
-      network_(std::move(network)),
-      caller_(caller),
-      boot_id_(host.boot_id()),
-      booted_(host.booted_at()),
-      cache_(host::read_cni_cache(cni_cache)) {
-  std::vector<NamedNetns> namespaces = host.named_namespaces();
+Inventory::Inventory(const Options& options)
+    : host_(options.host),
+      network_(options.network),
+      caller_(options.caller),
+      boot_id_(options.host->boot_id()),
+      booted_(options.host->booted_at()),
+      own_(options.host->netns_at("/proc/self/ns/net").id),
+      cache_(host::read_cni_cache(options.caches,
+                                  options.all_networks ? std::string() : options.network)) {
+  std::vector<NamedNetns> named = host_->named_namespaces();
   const auto add = [&](const std::string& path) {
-    const host::NetnsSight sight = host.look_at(path);
-    if (sight.state != host::NetnsState::kAlive) {
+    const host::NetnsAt found = host_->netns_at(path);
+    if (found.state != host::NetnsState::kAlive || found.id == own_) {
       return NetnsId{};
     }
-    folders_.insert(folder_of(path));
-    if (std::none_of(namespaces.begin(), namespaces.end(),
-                     [&](const NamedNetns& known) { return known.id == sight.id; })) {
-      namespaces.push_back({.path = path, .id = sight.id});
+    if (std::none_of(named.begin(), named.end(),
+                     [&](const NamedNetns& known) { return known.id == found.id; })) {
+      named.push_back({.path = path, .id = found.id});
     }
-    return sight.id;
+    return found.id;
   };
-  caller_netns_ = add(netns);
+  if (!options.netns.empty()) {
+    add(options.netns);
+    caller_presence_ = presence_of(*host_, options.netns);
+  }
   for (const CachedAttachment& attachment : cache_.attachments) {
     cached_netns_.push_back(add(attachment.netns));
   }
-  const NetnsId own = host.look_at("/proc/self/ns/net").id;
-  std::erase_if(namespaces, [&](const NamedNetns& named) { return named.id == own; });
-  for (const NamedNetns& named : namespaces) {
-    folders_.insert(folder_of(named.path));
+  std::erase_if(named, [&](const NamedNetns& netns) { return netns.id == own_; });
+  look_into(named);
+  look_into_occupied(named, *options.wiring);
+}
+
+void Inventory::note(const NamedNetns& netns, const host::PodAddress& address,
+                     std::map<net::Address, Inside>& into) {
+  into.try_emplace(address.address.address(), Inside{.presence = presence_of(*host_, netns.path),
+                                                     .interface = address.interface});
+}
+
+void Inventory::look_into(const std::vector<NamedNetns>& named) {
+  for (const NamedNetns& netns : named) {
     for (const host::PodAddress& address :
-         host.addresses_in(named).value_or(std::vector<host::PodAddress>{})) {
-      inside_.try_emplace(address.address.address(),
-                          Inside{.netns = named, .interface = address.interface});
+         host_->addresses_in(netns).value_or(std::vector<host::PodAddress>{})) {
+      note(netns, address, inside_);
+      note(netns, address, shown_);
+    }
+  }
+}
+
+void Inventory::look_into_occupied(const std::vector<NamedNetns>& named, const Wiring& wiring) {
+  std::optional<host::HostNetworks> networks;
+  for (const auto& [id, process] : host_->occupied().processes) {
+    const NetnsId netns = id;
+    if (netns == own_ || std::any_of(named.begin(), named.end(),
+                                     [&](const NamedNetns& known) { return known.id == netns; })) {
+      continue;
+    }
+    const NamedNetns shown{.path = "/proc/" + std::to_string(process) + "/ns/net", .id = netns};
+    for (const host::PodAddress& address :
+         host_->addresses_in(shown).value_or(std::vector<host::PodAddress>{})) {
+      note(shown, address, shown_);
+      if (address.peer == 0) {
+        continue;
+      }
+      if (!networks) {
+        networks = host_->networks();
+      }
+      if (is_on_link(address.peer, wiring, *networks)) {
+        note(shown, address, inside_);
+      }
     }
   }
 }
@@ -98,31 +139,20 @@ const CachedAttachment* Inventory::cached(const std::string& container_id,
   return found == cache_.attachments.end() ? nullptr : &*found;
 }
 
-const CachedAttachment* Inventory::cached_in(const NetnsId& netns, net::Address address) const {
+const CachedAttachment* Inventory::cached_in(const store::Presence& presence,
+                                             net::Address address) const {
   for (std::size_t index = 0; index < cached_netns_.size(); ++index) {
     const CachedAttachment& attachment = cache_.attachments[index];
-    if (cached_netns_[index] == netns && attachment.has(address)) {
+    if (cached_netns_[index] == id_of(presence) && attachment.has(address)) {
       return &attachment;
     }
   }
   return nullptr;
 }
 
-bool Inventory::is_gone(const std::string& netns) const {
-  return !netns.empty() && host_->look_at(netns).state == host::NetnsState::kAbsent &&
-         folders_.contains(folder_of(netns));
-}
-
-store::Presence Inventory::presence_at(const NamedNetns& netns) const {
-  return {.boot_id = boot_id_,
-          .netns = netns.path.string(),
-          .netns_device = netns.id.device,
-          .netns_inode = netns.id.inode};
-}
-
-Inventory::Opinion Inventory::opinion_of(
-    net::Address address, const std::string& container_id, const std::string& ifname,
-    std::optional<std::chrono::sys_time<Milliseconds>> written) const {
+Inventory::Opinion Inventory::opinion_of(net::Address address, const std::string& container_id,
+                                         const std::string& ifname,
+                                         std::optional<Time> written) const {
   Opinion opinion{.presence = {.boot_id = boot_id_}, .ifname = ifname};
   const CachedAttachment* const attachment = cached(container_id, ifname);
   if (attachment != nullptr) {
@@ -130,24 +160,16 @@ Inventory::Opinion Inventory::opinion_of(
     opinion.ifname = attachment->key.ifname;
     opinion.evidence = "in " + attachment->file.string();
   }
-  if (const auto inside = inside_.find(address); inside != inside_.end()) {
-    opinion.presence = presence_at(inside->second.netns);
-    opinion.evidence = "inside " + inside->second.netns.path.string();
+  if (const auto inside = shown_.find(address); inside != shown_.end()) {
+    opinion.presence = inside->second.presence;
+    opinion.evidence = "inside " + inside->second.presence.netns;
     return opinion;
   }
   if (attachment != nullptr && !attachment->netns.empty()) {
-    if (is_gone(attachment->netns)) {
-      opinion.ended = true;
-      opinion.evidence = "its namespace " + attachment->netns + " is gone";
-      return opinion;
-    }
-    const host::NetnsSight sight = host_->look_at(attachment->netns);
-    if (sight.state == host::NetnsState::kAlive) {
-      opinion.presence = presence_at({.path = attachment->netns, .id = sight.id});
-    }
+    judge_by_path(*attachment, written, opinion);
     return opinion;
   }
-  if (attachment == nullptr && written && *written < booted_) {
+  if (written && *written < booted_) {
     opinion.ended = true;
     opinion.evidence = "written before this boot, and in no namespace";
   } else if (opinion.evidence.empty()) {
@@ -156,35 +178,76 @@ Inventory::Opinion Inventory::opinion_of(
   return opinion;
 }
 
-std::vector<Found> Inventory::found(const pools::Offer& offer, const store::Moment& now) const {
-  std::map<net::Address, Found> found;
+// No namespace shows the address, which proves nothing by itself: some hide theirs.
+void Inventory::judge_by_path(const CachedAttachment& attachment, std::optional<Time> written,
+                              Opinion& opinion) const {
+  const std::string& netns = attachment.netns;
+  const host::NetnsAt found = host_->netns_at(netns);
+  // A process id may be another process's by now, and after a boot it is.
+  const bool is_namespace = found.state == host::NetnsState::kAlive && found.id != own_;
+  const bool is_old = written.value_or(attachment.written) < booted_;
+  if (is_namespace && (!is_below_proc(netns) || !is_old)) {
+    opinion.presence = presence_of(*host_, netns);
+    return;
+  }
+  if (is_old) {
+    opinion.ended = true;
+    opinion.evidence = "written before this boot, and in no namespace";
+  } else if (found.state != host::NetnsState::kDoubt && would_be_seen(netns)) {
+    opinion.ended = true;
+    opinion.evidence = "its namespace " + netns + " is gone";
+  } else {
+    opinion.presence.netns = netns;
+  }
+}
+
+// Reports whether the runtime's names are ours: where all processes are, or where another one of
+// the cache's in the same folder stands.
+bool Inventory::would_be_seen(const std::string& netns) const {
+  if (host_->view().is_initial) {
+    return true;
+  }
+  const std::filesystem::path folder = std::filesystem::path(netns).parent_path();
+  for (std::size_t index = 0; index < cached_netns_.size(); ++index) {
+    if (cached_netns_[index].inode != 0 &&
+        std::filesystem::path(cache_.attachments[index].netns).parent_path() == folder) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void Inventory::add_found_inside(const pools::Offer& offer, const store::Moment& now,
+                                 std::map<net::Address, Found>& found) const {
   for (const auto& [address, inside] : inside_) {
-    const CachedAttachment* const attachment = cached_in(inside.netns.id, address);
-    if (offer.range_of(address) == nullptr ||
-        (attachment != nullptr && attachment->key.network != network_)) {
-      continue;  // another network's, which may have the same addresses
+    if (offer.range_of(address) == nullptr) {
+      continue;
     }
     AttachmentKey key{.network = network_,
-                      .container_id = id_by_netns(inside.netns.path.string()),
+                      .container_id = id_by_netns(inside.presence),
                       .ifname = inside.interface};
     store::Pod pod;
-    if (attachment != nullptr) {
+    store::Presence presence = inside.presence;
+    if (const CachedAttachment* const attachment = cached_in(inside.presence, address)) {
       key = attachment->key;
       pod = pod_of(*attachment);
-    } else if (caller_ && inside.netns.id == caller_netns_ && inside.interface == caller_->ifname) {
+      presence = presence_of(*host_, attachment->netns);  // as the runtime spells it
+    } else if (caller_ && inside.interface == caller_->ifname &&
+               same_namespace(inside.presence, caller_presence_) == Same::kYes) {
       key = *caller_;
     }
     store::Lease lease = lease_of(key, address, offer, now);
     lease.pod = std::move(pod);
-    lease.presence = presence_at(inside.netns);
-    if (attachment != nullptr) {
-      lease.presence.netns = attachment->netns;  // as the runtime spells it
-    }
+    lease.presence = std::move(presence);
     lease.source = kFromNamespace;
     found.emplace(address, Found{.lease = std::move(lease),
                                  .adopted = true,
-                                 .evidence = "inside " + inside.netns.path.string()});
+                                 .evidence = "inside " + inside.presence.netns});
   }
+}
+
+void Inventory::add_found_in_caches(const pools::Offer& offer, const store::Moment& now,
+                                    std::map<net::Address, Found>& found) const {
   for (const CachedAttachment& attachment : cache_.attachments) {
     if (attachment.key.network != network_) {
       continue;
@@ -204,6 +267,12 @@ std::vector<Found> Inventory::found(const pools::Offer& offer, const store::Mome
                                             .evidence = opinion.evidence});
     }
   }
+}
+
+std::vector<Found> Inventory::found(const pools::Offer& offer, const store::Moment& now) const {
+  std::map<net::Address, Found> found;
+  add_found_inside(offer, now, found);
+  add_found_in_caches(offer, now, found);
   std::vector<Found> all;
   all.reserve(found.size());
   for (auto& [address, one] : found) {

@@ -5,28 +5,40 @@
 #include <filesystem>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "podlease/base/attachment.h"
 #include "podlease/host/cni_cache.h"
 #include "podlease/host/host.h"
 #include "podlease/ipam/leases.h"
+#include "podlease/ipam/wiring.h"
 #include "podlease/net/address.h"
 #include "podlease/pools/source.h"
 #include "podlease/store/lease.h"
+#include "podlease/store/moment.h"
 
 namespace podlease::ipam {
 
 // What the machine itself tells of the addresses in use, whatever a store says or has lost:
-// libcni's cache, and the addresses inside the network namespaces that can be seen. Gathered once.
+// libcni's caches, and the addresses inside the network namespaces (FACTS, section 2). Gathered
+// once, with the store closed.
+//
+// A namespace counts if a path shows it: /run/netns, the caches, CNI_NETNS. One that only a process
+// shows counts if the other end of the interface lies on this network's link in the host's own
+// namespace; in a nested cluster it does not, and nested clusters often have the same podCIDR.
 class Inventory {
  public:
-  // `caller`, if any, is the attachment in namespace `netns` that is being added right now.
-  Inventory(const host::Host& host, const std::filesystem::path& cni_cache, std::string network,
-            const std::optional<AttachmentKey>& caller, const std::string& netns);
+  struct Options {
+    const host::Host* host;
+    std::vector<std::filesystem::path> caches;  // libcni's
+    std::string network;
+    bool all_networks = false;            // of the caches; otherwise only what can be of `network`
+    std::optional<AttachmentKey> caller;  // the attachment that is being added right now, if any
+    std::string netns;                    // in this namespace
+    const Wiring* wiring;
+  };
+  explicit Inventory(const Options& options);
 
   // What is known of the holder of an address that somebody else's record gives to a container.
   struct Opinion {
@@ -47,38 +59,43 @@ class Inventory {
 
  private:
   struct Inside {
-    host::NamedNetns netns;
+    store::Presence presence;
     std::string interface;
   };
+  using Time = std::chrono::sys_time<Milliseconds>;
+
+  void look_into(const std::vector<host::NamedNetns>& named);
+  void look_into_occupied(const std::vector<host::NamedNetns>& named, const Wiring& wiring);
+  void note(const host::NamedNetns& netns, const host::PodAddress& address,
+            std::map<net::Address, Inside>& into);
 
   [[nodiscard]] const host::CachedAttachment* cached(const std::string& container_id,
                                                      const std::string& ifname) const;
   // Who libcni says has the address in a namespace. Paths do not tell: /run and /var/run are one.
-  [[nodiscard]] const host::CachedAttachment* cached_in(const host::NetnsId& netns,
+  [[nodiscard]] const host::CachedAttachment* cached_in(const store::Presence& presence,
                                                         net::Address address) const;
-  [[nodiscard]] bool is_gone(const std::string& netns) const;
-  [[nodiscard]] store::Presence presence_at(const host::NamedNetns& netns) const;
+  void judge_by_path(const host::CachedAttachment& attachment, std::optional<Time> written,
+                     Opinion& opinion) const;
+  [[nodiscard]] bool would_be_seen(const std::string& netns) const;
+  void add_found_inside(const pools::Offer& offer, const store::Moment& now,
+                        std::map<net::Address, Found>& found) const;
+  void add_found_in_caches(const pools::Offer& offer, const store::Moment& now,
+                           std::map<net::Address, Found>& found) const;
 
   const host::Host* host_;
   std::string network_;
   std::optional<AttachmentKey> caller_;
-  host::NetnsId caller_netns_;
+  store::Presence caller_presence_;
   std::string boot_id_;
-  std::chrono::sys_time<Milliseconds> booted_;
+  Time booted_;
+  host::NetnsId own_;  // the host's own namespace
   host::CniCache cache_;
   std::vector<host::NetnsId> cached_netns_;  // for each attachment there; 0 if it is not alive
   std::map<net::Address, Inside> inside_;
-  std::set<std::filesystem::path> folders_;  // in which namespaces are seen, canonical
+  // Also in namespaces that only a process shows, whatever their interfaces are linked to: enough
+  // to tell that the holder of a recorded address lives.
+  std::map<net::Address, Inside> shown_;
 };
-
-// What a lease's `source` says of one that was adopted, and from where.
-inline constexpr std::string_view kFromHostLocal = "host-local";
-inline constexpr std::string_view kFromCache = "libcni cache";
-inline constexpr std::string_view kFromNamespace = "namespace";
-
-// The container id of a lease whose holder is only known by the namespace it lives in: by its name,
-// for its folder has several.
-[[nodiscard]] std::string id_by_netns(const std::string& netns);
 
 // A lease as `offer` would have made it.
 [[nodiscard]] store::Lease lease_of(const AttachmentKey& key, net::Address address,

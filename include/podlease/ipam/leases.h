@@ -12,9 +12,11 @@
 #include "podlease/base/log.h"
 #include "podlease/host/host.h"
 #include "podlease/host/host_local.h"
+#include "podlease/ipam/wiring.h"
 #include "podlease/net/address.h"
 #include "podlease/pools/source.h"
 #include "podlease/store/lease.h"
+#include "podlease/store/moment.h"
 #include "podlease/store/store.h"
 
 // The rules by which addresses are leased and come back (DESIGN, section 5).
@@ -24,7 +26,9 @@ namespace podlease::ipam {
 struct Places {
   std::filesystem::path registry = "/var/lib/podlease/stores";
   std::filesystem::path host_local = "/var/lib/cni/networks";  // holds a folder for each network
-  std::filesystem::path cni_cache = "/var/lib/cni/results";    // libcni's
+  // libcni's, and that of Multus' own libcni.
+  std::vector<std::filesystem::path> cni_caches = {"/var/lib/cni/results",
+                                                   "/var/lib/cni/multus/results"};
 };
 
 struct RequestedAddress {
@@ -38,6 +42,13 @@ struct AddRequest {
   store::Pod pod;
   std::vector<RequestedAddress> requested;
   Milliseconds cooldown{};
+  Wiring wiring;
+};
+
+struct DelRequest {
+  AttachmentKey key;    // without a network name it goes by container id and interface
+  std::string netns;    // path; may be empty; finds what was adopted from inside a namespace
+  std::string pod_uid;  // may be empty; finds what the pod holds under a former network name
 };
 
 // How an address came to be chosen.
@@ -64,6 +75,7 @@ struct Standing {
   net::Uint128 excluded = 0;      // in the ranges, never leased: gateways and exclusions
   std::uint64_t reclaimable = 0;  // leased, but to holders that have ended: an ADD can have them
   std::uint64_t suspect = 0;      // leased, and soon reclaimable unless their holders show up
+  std::uint64_t doubtful = 0;     // leased, and kept: nothing proves that their holders have ended
 
   [[nodiscard]] net::Uint128 free() const { return untouched + freed - cooling; }
 };
@@ -90,18 +102,36 @@ struct Finding {
   std::string remedy;    // one line: what mends it
 };
 
-// What a look at a lease's holder led to.
-enum class Verdict {
-  kDoubtful,       // kept: nothing is certain
-  kSuspected,      // kept for the grace: its namespace is gone
-  kReclaimed,      // ended: its namespace was gone for the grace
-  kOfEarlierBoot,  // ended
+// A lease whose holder is not certainly alive, and what `podlease gc` makes of it.
+struct Examined {
+  enum class State {
+    kDoubtful,       // kept: nothing is certain
+    kOfOtherView,    // kept: recorded where another machine, or other folders, were seen
+    kSuspect,        // kept for the grace: its namespace is gone
+    kReclaimed,      // ended: its namespace was gone for the grace
+    kOfEarlierBoot,  // ended
+    kViewEnded,      // ended: the operator said that its view has ended
+  };
+  store::Lease lease;
+  State state;
+  std::string settles;  // of what is kept in doubt: one sentence on what would settle it
 };
 
-struct Examined {
-  store::Lease lease;
-  Verdict verdict;
+struct SweepOptions {
+  std::string network;            // empty: all
+  bool ends_other_views = false;  // leases of other views end too
+  bool dry_run = false;
 };
+
+// What is known of a lease's holder, for people.
+struct Presumed {
+  enum class Life { kAlive, kDoubt, kGone, kEarlierBoot };
+  Life life = Life::kDoubt;
+  std::string settles;  // with kDoubt: one sentence on what would settle it
+};
+
+class HostLocal;
+struct Opening;
 
 class Leases {
  public:
@@ -122,16 +152,12 @@ class Leases {
   // What the source knows by what is remembered in the store, however old. Asks nobody.
   [[nodiscard]] pools::Knowledge consult(const pools::Source& source) const;
 
-  // Ends what the attachment holds, in whichever store of this node it is. Without a network name
-  // it goes by container id and interface. Nothing to end is success. `netns` may be empty; it
-  // finds what was adopted from inside a namespace. So may `pod_uid`; with it, where nothing is
-  // held under the network's name, what this pod's attachment holds under another one ends: a
-  // network may have been renamed since. Returns what was ended. Throws kBusy or kIo.
+  // Ends what the attachment holds, in whichever store of this node it is. Nothing to end is
+  // success. Returns what was ended. Throws kBusy or kIo.
   // NOLINTNEXTLINE(modernize-use-nodiscard): that it is ended is what most callers want
-  std::vector<store::Lease> release(const AttachmentKey& key, const std::string& netns = {},
-                                    const std::string& pod_uid = {}) const;
+  std::vector<store::Lease> del(const DelRequest& request) const;
 
-  // The leases of an attachment; `netns` as for `release`.
+  // The leases of an attachment; `netns` as for `del`.
   [[nodiscard]] std::vector<store::Lease> held_by(const AttachmentKey& key,
                                                   const std::string& netns = {}) const;
 
@@ -140,32 +166,36 @@ class Leases {
   // Otherwise brings the store in step with host-local's folders. `add` does both by itself. With
   // `dry_run` nothing is changed.
   // NOLINTNEXTLINE(modernize-use-nodiscard): that it is adopted is what most callers want
-  std::vector<Found> adopt(const std::string& network, pools::Source& source,
+  std::vector<Found> adopt(const std::string& network, const Wiring& wiring, pools::Source& source,
                            bool dry_run = false) const;
 
-  // Ends all leases of `network` that are not among `valid`, except those whose network namespace
-  // is alive.
-  void collect(const std::string& network, const std::vector<AttachmentKey>& valid) const;
+  // Ends all leases of `network` that are not among `valid`, except those whose holder lives or is
+  // in doubt. The grace does not hold: the runtime knows.
+  void gc(const std::string& network, const std::vector<AttachmentKey>& valid) const;
 
   // Compares store, network namespaces, libcni's cache and host-local's folders in both directions.
   // Changes nothing. Throws kIo for a store that cannot be read, kOther for one that contradicts
   // itself.
   [[nodiscard]] std::vector<Finding> audit() const;
 
-  // Looks at the holders of all leases of `network` (empty: of every one) and ends those that can
-  // be told to have ended; with `dry_run`, only says which. Returns the leases that are not
-  // certainly alive. What host-local did meanwhile is not looked at.
-  [[nodiscard]] std::vector<Examined> sweep(const std::string& network, bool dry_run) const;
+  // What `podlease gc` does: looks at the holders of all leases, and ends those that are gone and
+  // were missing for the grace. Returns the leases that are not certainly alive. What host-local
+  // did meanwhile is not looked at.
+  [[nodiscard]] std::vector<Examined> sweep(const SweepOptions& wanted) const;
 
-  // Reports whether the namespace a lease was last seen in is alive now.
-  [[nodiscard]] bool lives(const store::Lease& lease) const;
-  // Throws kOther if it is: another pod would get an address that is in use.
+  // Of each lease, in order. All leases of this store that are known to the caller should be among
+  // them: what is seen of one may tell of another.
+  [[nodiscard]] std::vector<Presumed> presume(const std::vector<store::Lease>& leases) const;
+
+  // Throws kOther unless the holder of the lease has certainly ended: another pod would get an
+  // address that is in use.
   void refuse_if_alive(const store::Lease& lease) const;
 
-  // Ends the attachment that this lease is of, whole. Returns what was ended: nothing if its
-  // address is somebody else's by now, or free. Throws kOther if its network namespace is alive,
-  // unless `even_if_alive`.
-  [[nodiscard]] std::vector<store::Lease> end(const store::Lease& lease, bool even_if_alive) const;
+  // What `podlease release` does: ends the attachment that this lease is of, whole. Returns what
+  // was ended: nothing if its address is somebody else's by now, or free. Throws as
+  // `refuse_if_alive`, unless `even_if_alive`.
+  [[nodiscard]] std::vector<store::Lease> release(const store::Lease& lease,
+                                                  bool even_if_alive) const;
 
   // The way back: writes all leases of `network` to host-local's folder for it below `root`, with
   // its cursors, and from then on shares the network, so that it does not matter when the
@@ -175,27 +205,41 @@ class Leases {
                                                           const std::filesystem::path& root,
                                                           bool dry_run) const;
 
+  // What the host itself holds of an offer, and is never leased: a line each. Throws kConfig if the
+  // offer cannot work on this host.
+  [[nodiscard]] std::vector<std::string> held_by_host(const Wiring& wiring,
+                                                      const pools::Offer& offer) const;
+
+  // The id of the machine that this store was taken over from, a copy or this one with former ids;
+  // nothing if it never was.
+  [[nodiscard]] std::optional<std::string> former_machine() const;
+
+  // A line for each other network of this store that gives out one subnet with one gateway as
+  // `network` does, on another wire: whoever reaches both cannot tell their pods apart.
+  [[nodiscard]] std::vector<std::string> same_subnets(const std::string& network) const;
+
+  // Ends the sharing that `export_to_host_local` began: podlease leases alone again. Returns
+  // whether the network was shared.
+  [[nodiscard]] bool end_sharing(const std::string& network, bool dry_run) const;
+
   // How much of the offer is in use; nothing if there is no store.
   [[nodiscard]] std::optional<Standing> standing(const std::string& network,
                                                  const pools::PoolRangeSet& set,
                                                  Milliseconds cooldown) const;
 
  private:
+  class Adding;
+  class Deleting;
+
   [[nodiscard]] store::Store::Options options(const std::filesystem::path& folder) const;
   [[nodiscard]] store::Moment moment() const;
-  [[nodiscard]] std::vector<Granted> try_add(const AddRequest& request, pools::Source& source,
-                                             const std::function<bool()>& still_wanted) const;
-  // What a DEL ended in one store, and the folders in which host-local has files of it too.
-  struct Ended {
-    std::vector<store::Lease> leases;
-    std::vector<std::filesystem::path> host_local;
-  };
-  [[nodiscard]] Ended release_in(const std::filesystem::path& folder, const AttachmentKey& key,
-                                 const std::string& netns, const std::string& pod_uid,
-                                 bool& found) const;
-  void note_early_end(const AttachmentKey& key) const;
-  void end_in_host_local(const std::vector<std::filesystem::path>& host_local_folders,
-                         const std::filesystem::path& folder, const AttachmentKey& key) const;
+  // For `caller`, if any. What it is given must outlive the session.
+  [[nodiscard]] Opening opening(const std::string& network, const Wiring& wiring,
+                                pools::Source& source, HostLocal& host_local,
+                                const store::Moment& now, const Log& log,
+                                const AddRequest* caller) const;
+  // After an ADD: ends what was missing for the grace and is gone.
+  void reclaim_due(const std::string& network) const;
 
   const host::Host* host_;
   const Clock* clock_;

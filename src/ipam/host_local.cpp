@@ -1,8 +1,16 @@
-#include "adoption.h"
+#include "host_local.h"
 
 #include <algorithm>
 
+#include "adopted.h"
+#include "liveness.h"
 #include "podlease/base/error.h"
+#include "podlease/host/cni_cache.h"
+#include "podlease/store/host_local_table.h"
+#include "podlease/store/lease_table.h"
+#include "podlease/store/moment.h"
+#include "podlease/store/network_table.h"
+#include "podlease/store/transaction.h"
 
 namespace podlease::ipam {
 namespace {
@@ -75,9 +83,11 @@ std::optional<net::Address> next_after(net::Address last, const pools::Offer& of
 // Leases what `file` says, unless its DEL has been here already.
 void take(store::Transaction& transaction, const store::Network& network, const AdoptedFile& file,
           const pools::Offer& offer, const store::Moment& now) {
-  if (!transaction.has_ended(
-          {.network = network.name, .container_id = file.container_id, .ifname = file.ifname})) {
-    transaction.insert(network, to_lease(network, file, offer, now));
+  if (!store::HostLocalTable(transaction)
+           .has_ended({.network = network.name,
+                       .container_id = file.container_id,
+                       .ifname = file.ifname})) {
+    store::LeaseTable(transaction).insert(network, to_lease(network, file, offer, now));
   }
 }
 
@@ -88,7 +98,7 @@ Found judge(store::Transaction& transaction, Lease lease, const HostLocalFolder&
   const Inventory::Opinion opinion = inventory.opinion_of(
       address, lease.key.container_id, lease.key.ifname, folder.written_at(address));
   const std::string file = (folder.path() / address.to_string()).string();
-  if (transaction.has_ended(lease.key)) {
+  if (store::HostLocalTable(transaction).has_ended(lease.key)) {
     return {.lease = std::move(lease), .adopted = false, .evidence = file + ": its DEL has come"};
   }
   lease.key.ifname = opinion.ifname;
@@ -99,19 +109,47 @@ Found judge(store::Transaction& transaction, Lease lease, const HostLocalFolder&
           .evidence = file + ": " + opinion.evidence};
 }
 
-// Reports whether the holder has the address in another network, which may have the same range.
-bool is_anothers(store::Transaction& transaction, const store::Network& network,
-                 const Lease& lease) {
-  for (const store::Network& other : transaction.networks()) {
-    const std::optional<Lease> theirs = other.id == network.id
-                                            ? std::nullopt
-                                            : transaction.lease_at(other, lease.address.address());
-    if (theirs && lease.presence.netns_inode != 0 &&
-        theirs->presence.netns_inode == lease.presence.netns_inode) {
-      return true;
-    }
+// Reports whether somebody has the address already: on this network's wire, or this very holder in
+// another network, which may have the same range.
+bool is_leased(store::Transaction& transaction, const store::Network& network, const Lease& lease) {
+  const store::LeaseTable leases(transaction);
+  if (leases.at_in_space(network, lease.address.address())) {
+    return true;
   }
-  return false;
+  const std::vector<store::Network> others = store::NetworkTable(transaction).all();
+  return std::any_of(others.begin(), others.end(), [&](const store::Network& other) {
+    const std::optional<Lease> theirs = leases.at(other, lease.address.address());
+    return theirs && same_namespace(theirs->presence, lease.presence) == Same::kYes;
+  });
+}
+
+// Reports whether the holder of a lease whose file of host-local vanished has not ended, but lost
+// its file: its namespace lives, and shows the address or is still in libcni's cache; or it has
+// lost its name besides, and may live by its processes or where this caller does not look.
+bool lost_its_file(const Lease& lease, const HostLocal::World& world) {
+  const store::Presence& presence = lease.presence;
+  Judge judge(*world.host, world.now->boot_id);
+  const Judgement named = judge.by_name(holder_of(lease));
+  if (named.liveness != Liveness::kAlive) {
+    const Walk walk(*world.host);
+    const Judgement judgement = judge.with(&walk, holder_of(lease));
+    return judgement.liveness == Liveness::kAlive || judgement.doubt == Doubt::kOtherView;
+  }
+  const auto inside = world.host->addresses_in(
+      {.path = presence.netns,
+       .id = {.device = presence.netns_device, .inode = presence.netns_inode}});
+  const net::Address address = lease.address.address();
+  if (inside && std::any_of(inside->begin(), inside->end(), [&](const host::PodAddress& one) {
+        return one.address.address() == address;
+      })) {
+    return true;
+  }
+  const host::CniCache cache = host::read_cni_cache(world.caches, lease.key.network);
+  return std::any_of(cache.attachments.begin(), cache.attachments.end(),
+                     [&](const host::CachedAttachment& attachment) {
+                       return attachment.key.container_id == lease.key.container_id &&
+                              attachment.has(address);
+                     });
 }
 
 // What is noted of a folder: which lock file it had, a blank, and its stamp if that vouches for
@@ -132,7 +170,7 @@ std::string_view noted_stamp(std::string_view note) {
 
 std::string note_in(store::Transaction& transaction, const store::Network& network,
                     const HostLocalFolder& folder) {
-  for (const store::Source& source : transaction.sources(network)) {
+  for (const store::WatchedFolder& source : store::HostLocalTable(transaction).folders(network)) {
     if (source.folder == folder.path()) {
       return source.stamp;
     }
@@ -168,9 +206,9 @@ std::vector<HostLocalEntry> to_entries(const std::vector<Lease>& leases) {
 void record_folder(store::Transaction& transaction, const store::Network& network,
                    const HostLocalFolder& folder, const HostLocalState& state,
                    const store::Moment& now) {
-  transaction.set_adopted(network, folder.path().string(), files_of(state));
-  transaction.set_source(network,
-                         {.folder = folder.path().string(), .stamp = note_of(folder, now)});
+  store::HostLocalTable(transaction).set_files(network, folder.path().string(), files_of(state));
+  store::HostLocalTable(transaction)
+      .set_folder(network, {.folder = folder.path().string(), .stamp = note_of(folder, now)});
 }
 
 HostLocal::HostLocal(const std::string& network, const Places& places,
@@ -199,7 +237,7 @@ bool HostLocal::watch(const std::filesystem::path& path) {
 bool HostLocal::watch_exported(store::Transaction& transaction, const store::Network& network) {
   bool news = false;
   if (network.handover == store::Handover::kShared) {
-    for (const store::Source& source : transaction.sources(network)) {
+    for (const store::WatchedFolder& source : store::HostLocalTable(transaction).folders(network)) {
       news = watch(source.folder) || news;
     }
   }
@@ -213,9 +251,10 @@ bool HostLocal::is_known(store::Transaction& transaction, const store::Network& 
   if (network.handover == store::Handover::kShared) {
     return false;
   }
-  const std::vector<store::Source> sources = transaction.sources(network);
+  const std::vector<store::WatchedFolder> sources =
+      store::HostLocalTable(transaction).folders(network);
   return std::all_of(folders_.begin(), folders_.end(), [&](const HostLocalFolder& folder) {
-    return std::any_of(sources.begin(), sources.end(), [&](const store::Source& source) {
+    return std::any_of(sources.begin(), sources.end(), [&](const store::WatchedFolder& source) {
       const std::string_view stamp = noted_stamp(source.stamp);
       return source.folder == folder.path() && !stamp.empty() && stamp == folder.stamp();
     });
@@ -251,10 +290,10 @@ std::vector<Found> HostLocal::adopt(store::Transaction& transaction, store::Netw
     const HostLocalState state = folder.read();
     for (const AdoptedFile& file : files_of(state)) {
       // Two folders may name one address; the first was host-local's default place.
-      if (!transaction.lease_at(network, file.address)) {
+      if (!store::LeaseTable(transaction).at_in_space(network, file.address)) {
         all.push_back(judge(transaction, to_lease(network, file, offer, now), folder, inventory));
         if (all.back().adopted) {
-          transaction.insert(network, all.back().lease);
+          store::LeaseTable(transaction).insert(network, all.back().lease);
         }
       }
     }
@@ -266,7 +305,7 @@ std::vector<Found> HostLocal::adopt(store::Transaction& transaction, store::Netw
     record_folder(transaction, network, folder, state, now);
   }
   if (!hints.empty()) {
-    transaction.set_hints(network, std::move(hints));
+    store::NetworkTable(transaction).set_hints(network, std::move(hints));
   }
   return all;
 }
@@ -276,85 +315,115 @@ std::vector<Found> adopt_others(store::Transaction& transaction, const store::Ne
                                 const Inventory& inventory) {
   std::vector<Found> all;
   for (Found& found : inventory.found(offer, now)) {
-    if (transaction.lease_at(network, found.lease.address.address()) ||
-        is_anothers(transaction, network, found.lease)) {
+    if (is_leased(transaction, network, found.lease)) {
       continue;
     }
-    if (found.adopted && transaction.has_ended(found.lease.key)) {
+    if (found.adopted && store::HostLocalTable(transaction).has_ended(found.lease.key)) {
       found.adopted = false;
       found.evidence = "its DEL has come";
     }
-    if (found.adopted) {
-      transaction.insert(network, found.lease);
+    if (found.adopted && found.lease.key.network == network.name) {
+      store::LeaseTable(transaction).insert(network, found.lease);
+    } else if (found.adopted) {
+      // libcni calls its network otherwise: whether that is on another wire is not known, so that
+      // its address is kept from ours.
+      store::LeaseTable(transaction)
+          .insert(store::NetworkTable(transaction).ensure(found.lease.key.network), found.lease);
     }
     all.push_back(std::move(found));
   }
-  transaction.forget_ended(network.name);
+  store::HostLocalTable(transaction).forget_ended(network.name);
   return all;
 }
 
+void HostLocal::end_vanished(store::Transaction& transaction, const store::Network& network,
+                             const std::vector<AdoptedFile>& vanished, const World& world) const {
+  for (const AdoptedFile& file : vanished) {
+    const std::optional<Lease> lease = store::LeaseTable(transaction).at(network, file.address);
+    if (!lease || !is_holder(*lease, file)) {
+      continue;
+    }
+    const std::string what = "network " + network.name + ": " + lease->address.to_string() +
+                             " of container " + file.container_id;
+    if (lost_its_file(*lease, world)) {
+      world.log->write(LogLevel::kWarning,
+                       what + ": host-local's file is gone, but the pod lives: the lease is kept");
+      continue;
+    }
+    world.log->write(LogLevel::kInfo, what + ": host-local ended it");
+    store::LeaseTable(transaction).end(*lease, *world.now, store::Ending::kHostLocal);
+  }
+}
+
+bool HostLocal::take_appeared(store::Transaction& transaction, const store::Network& network,
+                              const Changes& changes, const pools::Offer& offer, const World& world,
+                              Newcomers newcomers) const {
+  const store::LeaseTable leases(transaction);
+  bool was_called = false;
+  for (const AdoptedFile& file : changes.appeared) {
+    const std::optional<Lease> lease = leases.at(network, file.address);
+    if (lease && is_holder(*lease, file)) {
+      continue;
+    }
+    const bool is_owned = network.handover == store::Handover::kOwned;
+    // host-local may serve another network of this name, with other addresses.
+    if (is_owned && !lease && offer.range_of(file.address) == nullptr) {
+      continue;
+    }
+    if (is_owned && (newcomers == Newcomers::kRefuse || lease)) {
+      throw conflict(network, file, *changes.folder);
+    }
+    if (lease) {
+      leases.end(*lease, *world.now, store::Ending::kHostLocal);
+    }
+    // A container whose former file vanished was started again, after the DEL that was noted.
+    if (std::any_of(
+            changes.vanished.begin(), changes.vanished.end(),
+            [&](const AdoptedFile& former) { return former.container_id == file.container_id; })) {
+      leases.insert(network, to_lease(network, file, offer, *world.now));
+    } else {
+      take(transaction, network, file, offer, *world.now);
+    }
+    was_called = was_called || leases.at(network, file.address);
+  }
+  return was_called;
+}
+
 void HostLocal::follow(store::Transaction& transaction, store::Network& network,
-                       const pools::Offer& offer, const store::Moment& now, const Log& log,
-                       Newcomers newcomers) const {
+                       const pools::Offer& offer, const World& world, Newcomers newcomers) const {
   for (const HostLocalFolder& folder : folders_) {
     const HostLocalState state = folder.read();
     const std::vector<AdoptedFile> files = files_of(state);
-    const std::vector<AdoptedFile> known = transaction.adopted(network, folder.path().string());
-    const std::vector<AdoptedFile> vanished = difference(known, files);
-    const std::vector<AdoptedFile> appeared = difference(files, known);
+    const std::vector<AdoptedFile> known =
+        store::HostLocalTable(transaction).files(network, folder.path().string());
+    const Changes changes{.folder = &folder,
+                          .vanished = difference(known, files),
+                          .appeared = difference(files, known)};
     // Files that go together with the lock file were not removed by host-local: no pod has ended.
-    const bool cleared =
-        folder.lock_file() != noted_lock_file(note_in(transaction, network, folder));
-    bool was_called = false;
-    for (const AdoptedFile& file : vanished) {
-      const std::optional<Lease> lease = transaction.lease_at(network, file.address);
-      if (!cleared && lease && is_holder(*lease, file)) {
-        log.write(LogLevel::kInfo, "network " + network.name + ": host-local ended " +
-                                       lease->address.to_string() + " of container " +
-                                       file.container_id);
-        transaction.release(*lease, now, store::Ending::kHostLocal);
-      }
+    if (folder.lock_file() == noted_lock_file(note_in(transaction, network, folder))) {
+      end_vanished(transaction, network, changes.vanished, world);
     }
-    for (const AdoptedFile& file : appeared) {
-      const std::optional<Lease> lease = transaction.lease_at(network, file.address);
-      if (lease && is_holder(*lease, file)) {
-        continue;
-      }
-      if (network.handover == store::Handover::kOwned &&
-          (newcomers == Newcomers::kRefuse || lease)) {
-        throw conflict(network, file, folder);
-      }
-      if (lease) {
-        transaction.release(*lease, now, store::Ending::kHostLocal);
-      }
-      // A container whose former file vanished was started again, after the DEL that was noted.
-      if (std::any_of(vanished.begin(), vanished.end(), [&](const AdoptedFile& former) {
-            return former.container_id == file.container_id;
-          })) {
-        transaction.insert(network, to_lease(network, file, offer, now));
-      } else {
-        take(transaction, network, file, offer, now);
-      }
-      was_called = was_called || transaction.lease_at(network, file.address);
-    }
+    const bool was_called = take_appeared(transaction, network, changes, offer, world, newcomers);
     // host-local has leased, and now podlease does again: the way back has been taken in both
     // directions. A file that only vanished says less: pods are deleted with the configuration
     // that they were started with.
     if (was_called && network.handover == store::Handover::kShared) {
-      transaction.set_handover(network, store::Handover::kOwned);
+      store::NetworkTable(transaction).set_handover(network, store::Handover::kOwned);
     }
-    record_folder(transaction, network, folder, state, now);
+    record_folder(transaction, network, folder, state, *world.now);
   }
-  transaction.forget_ended(network.name);  // all that stands there now is known
+  store::HostLocalTable(transaction)
+      .forget_ended(network.name);  // all that stands there now is known
 }
 
 void HostLocal::mirror(store::Transaction& transaction, const store::Network& network,
                        const store::Moment& now) const {
-  const std::vector<Lease> leases = transaction.leases(network);
+  const std::vector<Lease> leases = store::LeaseTable(transaction).all(network);
   for (const HostLocalFolder& folder : folders_) {
     HostLocalState state = folder.read();
     std::erase_if(state.entries, [&](const HostLocalEntry& entry) {
-      return !entry.container_id.empty() || transaction.lease_at(network, entry.address);
+      return !entry.container_id.empty() ||
+             store::LeaseTable(transaction).at(network, entry.address);
     });
     const std::vector<HostLocalEntry> entries = to_entries(leases);
     state.entries.insert(state.entries.end(), entries.begin(), entries.end());
@@ -381,7 +450,7 @@ void HostLocal::forget(store::Transaction& transaction, const store::Network& ne
         continue;
       }
       // Unless it was started again meanwhile.
-      const std::optional<Lease> lease = transaction.lease_at(network, file.address);
+      const std::optional<Lease> lease = store::LeaseTable(transaction).at(network, file.address);
       if (!lease || !is_holder(*lease, file)) {
         folder.remove(file.address);
       }

@@ -1,5 +1,5 @@
-#ifndef PODLEASE_SRC_IPAM_ADOPTION_H_
-#define PODLEASE_SRC_IPAM_ADOPTION_H_
+#ifndef PODLEASE_SRC_IPAM_HOST_LOCAL_H_
+#define PODLEASE_SRC_IPAM_HOST_LOCAL_H_
 
 #include <filesystem>
 #include <optional>
@@ -10,10 +10,12 @@
 #include "podlease/base/clock.h"
 #include "podlease/base/file.h"
 #include "podlease/base/log.h"
+#include "podlease/host/host.h"
 #include "podlease/host/host_local.h"
 #include "podlease/ipam/leases.h"
 #include "podlease/pools/source.h"
-#include "podlease/store/store.h"
+#include "podlease/store/host_local_table.h"
+#include "podlease/store/network_table.h"
 #include "podlease/store/transaction.h"
 
 namespace podlease::ipam {
@@ -32,6 +34,14 @@ class HostLocal {
  public:
   // What to do with host-local's new leases on a network that is podlease's alone.
   enum class Newcomers { kRefuse, kTake };
+
+  // What it judges by. What it points to must outlive a call.
+  struct World {
+    const host::Host* host;
+    std::vector<std::filesystem::path> caches;  // libcni's
+    const store::Moment* now;
+    const Log* log;
+  };
 
   HostLocal(const std::string& network, const Places& places,
             const std::filesystem::path& data_dir);
@@ -64,12 +74,11 @@ class HostLocal {
                            const pools::Offer& offer, const store::Moment& now,
                            const Inventory& inventory) const;
 
-  // Under host-local's locks, later: ends the leases of files that vanished, and of a shared
-  // network takes over what host-local did. Throws kConfig if it leased anything on a network that
-  // is podlease's alone; with kTake, only if that is an address of ours.
+  // Under host-local's locks, later: ends the leases of files that vanished, unless the pod is seen
+  // to live, and of a shared network takes over what host-local did. Throws kConfig if it leased an
+  // address of `offer` on a network that is podlease's alone; with kTake, only one that is leased.
   void follow(store::Transaction& transaction, store::Network& network, const pools::Offer& offer,
-              const store::Moment& now, const Log& log,
-              Newcomers newcomers = Newcomers::kRefuse) const;
+              const World& world, Newcomers newcomers = Newcomers::kRefuse) const;
 
   // Writes the leases of a shared network where host-local will find them, and removes the files of
   // those that ended. Before the commit: a file without a lease is a leak, a lease without a file a
@@ -85,6 +94,19 @@ class HostLocal {
               const AttachmentKey& key) const;
 
  private:
+  // Of one folder, since the last look.
+  struct Changes {
+    const host::HostLocalFolder* folder;
+    std::vector<store::AdoptedFile> vanished;
+    std::vector<store::AdoptedFile> appeared;
+  };
+  void end_vanished(store::Transaction& transaction, const store::Network& network,
+                    const std::vector<store::AdoptedFile>& vanished, const World& world) const;
+  // Returns whether host-local was called since.
+  [[nodiscard]] bool take_appeared(store::Transaction& transaction, const store::Network& network,
+                                   const Changes& changes, const pools::Offer& offer,
+                                   const World& world, Newcomers newcomers) const;
+
   std::vector<host::HostLocalFolder> folders_;  // those that exist
 };
 
@@ -103,4 +125,4 @@ void record_folder(store::Transaction& transaction, const store::Network& networ
 
 }  // namespace podlease::ipam
 
-#endif  // PODLEASE_SRC_IPAM_ADOPTION_H_
+#endif  // PODLEASE_SRC_IPAM_HOST_LOCAL_H_

@@ -1,0 +1,212 @@
+#include "session.h"
+
+#include <utility>
+
+#include "ended_notes.h"
+#include "machine_note.h"
+#include "other_stores.h"
+
+namespace podlease::ipam {
+namespace {
+
+using store::Network;
+using store::NetworkTable;
+using store::Store;
+using store::Transaction;
+
+// The steps on the way to a session. Each look at the store either ends in one, or finds out what
+// is lacking; that is got with the store closed, and then the store is looked at again.
+class SessionOpener {
+ public:
+  explicit SessionOpener(const Opening& opening) : opening_(&opening) {}
+
+  [[nodiscard]] Session open() {
+    while (true) {
+      const auto written = last_written(opening_->data_dir);
+      Store store = open_store();
+      Transaction transaction = store.begin();
+      refuse_another_machines(transaction, *opening_->host, opening_->data_dir, written,
+                              *opening_->now);
+      follow_ended_notes(store, transaction);
+      std::optional<Session> session = try_open(store, transaction);
+      if (session) {
+        return *std::move(session);
+      }
+      transaction.roll_back();
+      store.close();
+      get_what_lacks();
+    }
+  }
+
+ private:
+  enum class Lack { kNothing, kRefresh, kSurveyLock, kSurvey, kHostLocalLocks };
+
+  [[nodiscard]] Store open_store() const {
+    const Store::Options options{.folder = opening_->data_dir,
+                                 .registry = opening_->places->registry,
+                                 .lock_timeout = opening_->lock_timeout};
+    return opening_->dry_run ? Store::open_existing_or_empty(options) : Store::open(options);
+  }
+
+  // In a transaction of their own: this call's may be rolled back.
+  void follow_ended_notes(Store& store, Transaction& transaction) const {
+    const EndedNotes notes(opening_->data_dir);
+    if (notes.apply(transaction, *opening_->now) && !opening_->dry_run) {
+      transaction.commit();
+      notes.remove();
+      transaction = store.begin();
+    }
+  }
+
+  // Nothing: `lack_` says what is lacking.
+  [[nodiscard]] std::optional<Session> try_open(Store& store, Transaction& transaction) {
+    const std::string& name = opening_->network;
+    pools::Knowledge knowledge = opening_->source->consult(transaction, *opening_->now);
+    if (knowledge.stale && may_ask_) {
+      is_urgent_ = knowledge.offer() == nullptr;
+      lack_ = Lack::kRefresh;
+      return std::nullopt;
+    }
+    std::optional<Network> network = NetworkTable(transaction).find(name);
+    const std::optional<Moved> moved = moved_to(transaction, name);
+    const bool more_folders =
+        network && opening_->host_local->watch_exported(transaction, *network);
+    const bool needs_survey = !network || moved || !knowledge.unexplored.empty();
+    if (!needs_survey && opening_->host_local->is_known(transaction, *network)) {
+      return begin(store, transaction, *std::move(network), std::move(knowledge), {});
+    }
+    if (needs_survey && !survey_lock_ && !opening_->dry_run) {
+      lack_ = Lack::kSurveyLock;
+      return std::nullopt;
+    }
+    if (needs_survey && (!survey_ || !survey_->is_of(moved))) {
+      wanted_ = {.offer = knowledge.offer() == nullptr ? pools::Offer{} : *knowledge.offer(),
+                 .moved = moved,
+                 .is_new_store = NetworkTable(transaction).all().empty(),
+                 .is_first_use = !network};
+      lack_ = Lack::kSurvey;
+      return std::nullopt;
+    }
+    if (!locks_ || more_folders) {
+      locks_ = opening_->host_local->try_lock();
+    }
+    if (!locks_) {
+      lack_ = Lack::kHostLocalLocks;
+      return std::nullopt;
+    }
+    return learn(store, transaction, std::move(network), std::move(knowledge));
+  }
+
+  void get_what_lacks() {
+    switch (lack_) {
+      case Lack::kNothing:
+        break;
+      case Lack::kRefresh:
+        opening_->source->refresh(is_urgent_);
+        may_ask_ = false;
+        break;
+      case Lack::kSurveyLock:
+        survey_lock_.emplace(opening_->data_dir, opening_->lock_timeout);
+        break;
+      case Lack::kSurvey:
+        survey_.reset();
+        survey_.emplace(*opening_, wanted_);
+        break;
+      case Lack::kHostLocalLocks:
+        locks_ = opening_->host_local->lock(opening_->lock_timeout);
+        break;
+    }
+  }
+
+  // Under all locks: what the machine knows becomes leases.
+  [[nodiscard]] Session learn(Store& store, Transaction& transaction,
+                              std::optional<Network> network, pools::Knowledge knowledge) {
+    const bool first_use = !network;
+    if (first_use) {
+      network = NetworkTable(transaction).ensure(opening_->network);
+    }
+    const bool shared = network->handover == store::Handover::kShared;
+    static const pools::Offer none;
+    const pools::Offer& offer = knowledge.offer() == nullptr ? none : *knowledge.offer();
+    std::vector<Found> found;
+    const auto append = [&](std::vector<Found> more) {
+      std::move(more.begin(), more.end(), std::back_inserter(found));
+    };
+    if (survey_) {
+      append(adopt_copies(transaction, *network, survey_->copies(), *opening_->now));
+    }
+    if (first_use) {
+      append(opening_->host_local->adopt(transaction, *network, offer, *opening_->now,
+                                         survey_->inventory()));
+      append(adopt_others(transaction, *network, offer, *opening_->now, survey_->inventory()));
+    } else {
+      opening_->host_local->follow(transaction, *network, offer,
+                                   {.host = opening_->host,
+                                    .caches = opening_->places->cni_caches,
+                                    .now = opening_->now,
+                                    .log = opening_->log});
+      if (survey_ && wanted_.moved && !has_successor(survey_->copies())) {
+        // The store that the network went to is gone, and only the machine knows what it leased.
+        append(adopt_others(transaction, *network, offer, *opening_->now, survey_->inventory()));
+      }
+    }
+    if (!knowledge.unexplored.empty() && opening_->source->explored(transaction)) {
+      append(adopt_others(transaction, *network, {.sets = std::move(knowledge.unexplored)},
+                          *opening_->now, survey_->inventory()));
+    }
+    if (survey_ && !survey_->copies().empty() && !opening_->dry_run) {
+      // The other stores say already that the network went on here: also if this ADD fails.
+      transaction.commit();
+      transaction = store.begin();
+      network = NetworkTable(transaction).find(opening_->network);
+    }
+    Session session =
+        begin(store, transaction, *std::move(network), std::move(knowledge), std::move(found));
+    session.shared = shared;
+    session.host_local_locks = *std::move(locks_);
+    session.survey_lock = std::move(survey_lock_);
+    return session;
+  }
+
+  [[nodiscard]] static Session begin(Store& store, Transaction& transaction, Network network,
+                                     pools::Knowledge knowledge, std::vector<Found> found) {
+    Session session{.survey_lock = std::nullopt,
+                    .host_local_locks = {},
+                    .store = std::move(store),
+                    .transaction = std::move(transaction),
+                    .network = std::move(network),
+                    .offer = {},
+                    .obstacle = std::nullopt,
+                    .found = std::move(found)};
+    if (const auto* const error = std::get_if<Error>(&knowledge.answer)) {
+      session.obstacle = *error;
+    } else {
+      session.offer = std::get<pools::Offer>(std::move(knowledge.answer));
+    }
+    return session;
+  }
+
+  const Opening* opening_;
+  Lack lack_ = Lack::kNothing;
+  bool may_ask_ = opening_->may_ask;
+  bool is_urgent_ = false;
+  Wanted wanted_;
+  std::optional<SurveyLock> survey_lock_;
+  std::optional<Survey> survey_;
+  std::optional<HostLocal::Locks> locks_;
+};
+
+}  // namespace
+
+void Session::close() noexcept {
+  transaction.roll_back();
+  store.close();
+  host_local_locks.clear();
+  survey_lock.reset();
+}
+
+Session open_session(const Opening& opening) {
+  return SessionOpener(opening).open();
+}
+
+}  // namespace podlease::ipam
