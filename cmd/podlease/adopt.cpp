@@ -3,11 +3,18 @@
 #include <iostream>
 
 #include "command.h"
+#include "commands.h"
 #include "podlease/base/file.h"
 #include "podlease/config/net_conf.h"
+#include "podlease/plugin/plugin.h"
 #include "table.h"
 
 namespace podlease::cmd {
+namespace {
+
+struct AdoptOptions {
+  bool dry_run = false;
+};
 
 int adopt(const Context& context, const AdoptOptions& options) {
   const config::Document document =
@@ -17,7 +24,7 @@ int adopt(const Context& context, const AdoptOptions& options) {
   const std::filesystem::path& data_dir = context.data_dir_of(conf);
   const plugin::ConfiguredSource source = context.source(document, conf, data_dir);
   const std::vector<ipam::Found> found =
-      context.leases(data_dir).adopt(network, *source, options.dry_run);
+      context.leases(data_dir).adopt(network, plugin::wiring_of(conf), *source, options.dry_run);
   Json report = Json::array();
   Table table({"ADDRESS", "POD", "CONTAINER", "ADOPTED", "EVIDENCE"});
   constexpr std::size_t kIdShown = 13;
@@ -33,13 +40,28 @@ int adopt(const Context& context, const AdoptOptions& options) {
     print(report);
   } else if (found.empty()) {
     std::cout << "network " << network
-              << ": nothing to adopt. What held addresses before is looked for once, before the "
-                 "first lease\n";
+              << ": nothing to adopt. podlease looks once, before a network's first lease, for "
+                 "addresses that something else leased\n";
   } else {
     table.print();
     std::cout << (options.dry_run ? "nothing was changed\n" : "");
   }
   return kDone;
+}
+
+}  // namespace
+
+void declare_adopt(Command& root) {
+  Command command = root.add(
+      "adopt", "Take over the addresses that something else leased, as a network's first ADD does");
+  command.details(R"(
+It reads the network configuration from standard input, as explain does. It finds addresses in
+host-local's folder, in libcni's cache and that of Multus, inside the network namespaces, and in the
+other stores of this node. Example:
+podlease adopt --dry-run < /etc/cni/net.d/10-podnet.conflist)");
+  const auto options = std::make_shared<AdoptOptions>();
+  command.flag("--dry-run", options->dry_run, "Only say what would be adopted, and why");
+  command.runs([options](const Context& context) { return adopt(context, *options); });
 }
 
 }  // namespace podlease::cmd

@@ -1,7 +1,9 @@
 #include <iostream>
 
 #include "command.h"
+#include "commands.h"
 #include "podlease/base/error.h"
+#include "podlease/base/text.h"
 
 namespace podlease::cmd {
 namespace {
@@ -16,8 +18,6 @@ Json to_json(const ipam::Finding& finding, const std::filesystem::path& data_dir
           {"remedy", finding.remedy},
           {"dataDir", data_dir.string()}};
 }
-
-}  // namespace
 
 int audit(const Context& context) {
   Json document = Json::array();
@@ -48,18 +48,31 @@ int audit(const Context& context) {
     return status;
   }
   for (const Json& finding : document) {
-    const auto text = [&](const char* key) { return finding[key].get<std::string>(); };
+    const auto text = [&](const char* key) { return printable(finding[key].get<std::string>()); };
     std::cout << text("level") << ": " << text("kind");
     if (!text("address").empty()) {
       std::cout << ", " << text("address") << " in network " << text("network");
     }
     std::cout << ", " << text("subject") << "\n  " << text("evidence")
-              << "\n  to mend: " << text("remedy") << '\n';
+              << "\n  remedy: " << text("remedy") << '\n';
   }
   if (document.empty()) {
     std::cout << "nothing is wrong\n";
   }
   return status;
+}
+
+}  // namespace
+
+void declare_audit(Command& root) {
+  Command command = root.add(
+      "audit", "Compare the leases with the machine, and say what is wrong and how to repair it");
+  command.details(R"(
+It compares the leases with the network namespaces, the addresses inside them, libcni's cache, that
+of Multus and host-local's folders, in both directions, and the leases of all networks and stores of
+this node with each other. It changes nothing.
+Exit status 2 if something is wrong.)");
+  command.runs(audit);
 }
 
 }  // namespace podlease::cmd

@@ -1,11 +1,18 @@
 #include <algorithm>
 
 #include "cluster.h"
+#include "commands.h"
 #include "podlease/base/duration.h"
 #include "table.h"
 
 namespace podlease::cmd {
 namespace {
+
+struct BlocksOptions {
+  ClusterOptions cluster;
+  std::string pool;  // empty: all
+  std::string node;  // empty: all
+};
 
 const char* text_of(BlockView::State state) {
   switch (state) {
@@ -43,10 +50,8 @@ Json to_json(const BlockView& view) {
           {"why", view.why}};
 }
 
-}  // namespace
-
-int blocks(const Context& context, const ClusterOptions& options, const BlocksOptions& wanted) {
-  Cluster cluster(options);
+int blocks(const Context& context, const BlocksOptions& wanted) {
+  Cluster cluster(wanted.cluster);
   const Pools pools = read_pools(cluster.pools());
   if (!wanted.pool.empty() && !pools.contains(wanted.pool)) {
     cluster.warn("there is no PodPool " + wanted.pool);
@@ -85,6 +90,28 @@ int blocks(const Context& context, const ClusterOptions& options, const BlocksOp
   }
   table.print();
   return kDone;
+}
+
+}  // namespace
+
+void declare_blocks(Command& root) {
+  Command command = root.add("blocks", "Show which node has which block of a pool");
+  command.details(R"(
+USED is how many of the block's addresses are leased, and SHARE is their share, both as of the
+moment when the node last verified that the block is its own. VERIFIED says how long ago that was.
+STATE is
+  in use
+  draining    no new address is leased from it: it was deleted, its CIDR is Draining, or its pool or
+              CIDR was removed
+  unverified  no new address is leased from it until its node verifies it: the last verification is
+              older than half of the pool's reapGrace
+  node gone   its Node no longer exists or is another machine now: the reaper frees it once the
+              pool's reapGrace is over)");
+  const auto options = std::make_shared<BlocksOptions>();
+  command.option("--pool", options->pool, "Show only the blocks of this pool").value_name("NAME");
+  command.option("--node", options->node, "Show only the blocks of this node").value_name("NAME");
+  declare_cluster_options(command, options->cluster);
+  command.runs([options](const Context& context) { return blocks(context, *options); });
 }
 
 }  // namespace podlease::cmd

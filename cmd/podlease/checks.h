@@ -6,13 +6,13 @@
 
 #include "command.h"
 
-// What a command has looked at, and what it thinks of each thing.
+// What a command has checked, and what it found out about each thing.
 namespace podlease::cmd {
 
 enum class Health {
   kOk,
   kNote,     // worth knowing
-  kWarning,  // to be seen to, or it may go wrong
+  kWarning,  // worth fixing first: otherwise it may go wrong
   kWrong,    // does not work
 };
 

@@ -29,6 +29,16 @@ bool is_there(const std::filesystem::path& path) {
 
 }  // namespace
 
+std::array<Option, 2> declare_cluster_options(Command& command, ClusterOptions& options) {
+  return {command
+              .option("--kubeconfig", options.kubeconfig,
+                      "Use this kubeconfig to find the cluster (default: the first file of "
+                      "$KUBECONFIG that exists, ~/.kube/config, or the kubelet's)")
+              .value_name("FILE"),
+          command.option("--timeout", options.timeout,
+                         "Wait at most this long for all requests together (default: 10s)")};
+}
+
 std::filesystem::path find_cluster_kubeconfig(const std::filesystem::path& given) {
   if (!given.empty()) {
     return given;
@@ -41,7 +51,7 @@ std::filesystem::path find_cluster_kubeconfig(const std::filesystem::path& given
   }
   if (!listed.empty()) {
     throw Error(ErrorKind::kConfig, "KUBECONFIG names no file that exists: " + in_quotes(listed),
-                "mend it, unset it, or give --kubeconfig FILE");
+                "correct it, unset it, or give --kubeconfig FILE");
   }
   const std::filesystem::path home = environment("HOME");
   if (!home.empty() && is_there(home / ".kube/config")) {
@@ -52,14 +62,14 @@ std::filesystem::path find_cluster_kubeconfig(const std::filesystem::path& given
   } catch (const Error&) {
     throw Error(
         ErrorKind::kConfig, "there is no kubeconfig to find the cluster by",
-        "give --kubeconfig FILE, or set KUBECONFIG; ~/.kube/config and the kubelet's places "
-        "hold none");
+        "give --kubeconfig FILE, or set KUBECONFIG; there is none at ~/.kube/config or where the "
+        "kubelet keeps its own");
   }
 }
 
 namespace {
 
-// A pod has no kubeconfig, but all that would be in it.
+// A pod has no kubeconfig, but it has everything that a kubeconfig would hold.
 kube::Kubeconfig find_cluster(const std::filesystem::path& given) {
   const std::filesystem::path account = "/var/run/secrets/kubernetes.io/serviceaccount";
   const std::string host = environment("KUBERNETES_SERVICE_HOST");
@@ -86,7 +96,7 @@ kube::ApiError Cluster::explained(const kube::ApiError& error, const char* verb,
   const std::string role = std::string("podlease-") + verb + "-" + resource;
   return {error.cause(),
           std::string("not allowed to ") + verb + " " + resource + ": " + error.what(),
-          "an administrator allows it: kubectl create clusterrole " + role + " --verb=" + verb +
+          "an administrator can allow it: kubectl create clusterrole " + role + " --verb=" + verb +
               " --resource=" + resource + " && kubectl create clusterrolebinding " + role +
               " --clusterrole=" + role + " --user=NAME"};
 }
@@ -128,8 +138,8 @@ kube::PodPool Cluster::pool(const std::string& name) {
     names.push_back(pool.name);
   }
   throw Error(ErrorKind::kConfig, "there is no PodPool " + in_quotes(name),
-              (names.empty() ? "there is none at all" : "there are: " + join(names, ", ")) +
-                  "; make it: podlease pool add " + name + " --cidr CIDR");
+              (names.empty() ? "the cluster has none" : "there are: " + join(names, ", ")) +
+                  "; to create it: podlease pool add " + name + " --cidr CIDR");
 }
 
 std::optional<std::vector<kube::Node>> Cluster::nodes(const std::string& why) {
@@ -179,7 +189,7 @@ net::Prefix parse_cidr(const std::string& text) {
   const std::optional<net::Prefix> cidr = net::Prefix::parse(text);
   if (!cidr) {
     throw Error(ErrorKind::kConfig, in_quotes(text) + " is not a CIDR",
-                "such as 172.20.0.0/16 or fd00:10::/48");
+                "give one such as 172.20.0.0/16 or fd00:10::/48");
   }
   if (cidr->has_host_bits()) {
     throw Error(ErrorKind::kConfig, in_quotes(text) + " has bits set beyond its length",

@@ -1,6 +1,7 @@
 #ifndef PODLEASE_CMD_CLUSTER_H_
 #define PODLEASE_CMD_CLUSTER_H_
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -14,8 +15,17 @@
 #include "podlease/kube/client.h"
 #include "podlease/net/prefix.h"
 
-// What the commands that ask the cluster share: who is asked, as whom, and how a refusal is told.
+// What the commands that ask the cluster share: which API server they ask, as which user, and how
+// they report that the server refused.
 namespace podlease::cmd {
+
+struct ClusterOptions {
+  std::filesystem::path kubeconfig;  // empty: the usual places
+  Milliseconds timeout{10'000};      // of all API work
+};
+
+// Declares both options for a command and returns them.
+std::array<Option, 2> declare_cluster_options(Command& command, ClusterOptions& options);
 
 // The kubeconfig that is meant: `given`, else the first entry of $KUBECONFIG that exists, else
 // ~/.kube/config, else where nodes keep theirs. Throws kConfig.
@@ -23,11 +33,12 @@ namespace podlease::cmd {
 
 class Cluster {
  public:
-  // All its requests share one deadline. `dry_run`: the API server judges changes, and makes none.
+  // All its requests share one deadline. With `dry_run` the API server checks changes
+  // and makes none.
   explicit Cluster(const ClusterOptions& options, bool dry_run = false);
 
-  // Asks, and returns what `question` does of the client. A refusal names what may not be done, and
-  // the commands that allow it. `resource` is as kubectl spells it.
+  // Calls `question` with the client and returns its result. The error of a refusal names what is
+  // forbidden, and the commands that allow it. `resource` is spelled as kubectl spells it.
   template <typename Question>
   auto ask(const char* verb, const char* resource, Question question) {
     try {
@@ -42,14 +53,15 @@ class Cluster {
   [[nodiscard]] std::vector<kube::Pod> pods();
   // Throws kConfig if there is none of that name, naming those that there are.
   [[nodiscard]] kube::PodPool pool(const std::string& name);
-  // Nothing, and a warning, if they may not be listed. `why` says what cannot be told without.
+  // Nothing, and a warning, if listing them is forbidden. `why` says what remains unknown then.
   [[nodiscard]] std::optional<std::vector<kube::Node>> nodes(const std::string& why);
 
-  // Whatever is known to have addresses: Nodes, CiliumNodes, ServiceCIDRs and PodPools. What may
-  // not be listed, or is no object in this cluster, becomes a warning.
+  // Everything that is known to have addresses: Nodes, CiliumNodes, ServiceCIDRs and PodPools.
+  // There is a warning for each kind that this user may not list or that this cluster does not
+  // have.
   [[nodiscard]] std::vector<Space> spaces(const std::vector<kube::PodPool>& pools);
 
-  // By the server's clock, in seconds since 1970; by ours before it was asked anything.
+  // Seconds since 1970, by the server's clock; by our own clock before the first answer.
   [[nodiscard]] std::int64_t now() const;
 
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
@@ -60,7 +72,7 @@ class Cluster {
  private:
   [[nodiscard]] static kube::ApiError explained(const kube::ApiError& error, const char* verb,
                                                 const char* resource);
-  // What `list` returns; nothing, and a warning, if it may not be listed.
+  // What `list` returns; nothing, and a warning, if listing is forbidden.
   template <typename Object>
   [[nodiscard]] std::optional<std::vector<Object>> list_if_allowed(
       const char* resource, const std::string& why, std::vector<Object> (kube::Client::*list)());
@@ -69,7 +81,7 @@ class Cluster {
   std::vector<std::string> warnings_;
 };
 
-// A CIDR that an operator typed. Throws kConfig for what is none, or has host bits.
+// A CIDR that an operator typed. Throws kConfig if it is malformed or has host bits.
 [[nodiscard]] net::Prefix parse_cidr(const std::string& text);
 
 // The bar of a share on a terminal, coloured by how much is left, and its percentage.

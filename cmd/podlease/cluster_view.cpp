@@ -25,7 +25,7 @@ std::string age_text(std::int64_t seconds) {
   return format_duration(std::chrono::seconds(seconds));
 }
 
-// Why nothing new is leased from a block; empty: something is.
+// Why no new address is leased from a block. Empty: new addresses are leased from it.
 std::string why_draining(const kube::PodBlock& block, const net::Prefix& cidr,
                          const pools::Pool* pool) {
   if (pool == nullptr) {
@@ -33,7 +33,7 @@ std::string why_draining(const kube::PodBlock& block, const net::Prefix& cidr,
   }
   const pools::PoolCidr* const entry = pool->cidr_of(cidr);
   if (entry == nullptr) {
-    return "no CIDR of PodPool " + block.pool + " holds it any more";
+    return "no CIDR of PodPool " + block.pool + " contains it any more";
   }
   if (entry->draining) {
     return entry->cidr.to_string() + " of PodPool " + block.pool + " is Draining";
@@ -122,7 +122,7 @@ std::optional<BlockView> view_of(const kube::PodBlock& block, const Pools& pools
   using State = BlockView::State;
   if (nodes != nullptr && pools::is_node_gone(block, *nodes)) {
     view.state = State::kNodeGone;
-    view.why = "Node " + block.node_name + " is gone, or is another machine by now";
+    view.why = "Node " + block.node_name + " no longer exists, or is another machine now";
     return view;
   }
   view.why = why_draining(block, *cidr, pool);
@@ -137,7 +137,7 @@ std::optional<BlockView> view_of(const kube::PodBlock& block, const Pools& pools
   const std::int64_t lasts = std::chrono::duration_cast<std::chrono::seconds>(grace).count() / 2;
   if (!last || now - *last > lasts) {
     view.state = State::kUnverified;
-    view.why = "its node leases nothing new from it before it has verified it: that is due every " +
+    view.why = "its node leases nothing new from it until it has verified it, which is due every " +
                age_text(lasts);
   }
   return view;
@@ -164,10 +164,11 @@ std::string workload_of(const kube::Pod& pod) {
   if (pod.owner.empty()) {
     return "Pod/" + pod.name;
   }
-  // The alphabet of rand.SafeEncodeString in k8s.io/apimachinery, so that no hash is a word.
+  // The alphabet of rand.SafeEncodeString in k8s.io/apimachinery. It has no vowels, so that a hash
+  // is never a word.
   constexpr std::string_view kHash = "bcdfghjklmnpqrstvwxz2456789";
   constexpr std::string_view kReplicaSet = "ReplicaSet/";
-  constexpr std::size_t kShortest = 6;  // of a 32 bit number, but for one in thousands
+  constexpr std::size_t kShortest = 6;  // of a 32 bit number, with few exceptions in thousands
   constexpr std::size_t kLongest = 10;
   const std::size_t dash = pod.owner.rfind('-');
   if (!pod.owner.starts_with(kReplicaSet) || dash == std::string::npos) {
@@ -190,7 +191,7 @@ std::string restart_command(const std::string& name_space, const std::string& wo
     return kubectl + " rollout restart " + to_lower(kind) + "/" + name;
   }
   if (kind == "Pod") {
-    return kubectl + " delete pod " + name + "  # nothing makes it anew";
+    return kubectl + " delete pod " + name + "  # nothing recreates it";
   }
   if (kind == "Job") {
     return kubectl + " wait --for=condition=complete --timeout=-1s job/" + name;
@@ -198,7 +199,8 @@ std::string restart_command(const std::string& name_space, const std::string& wo
   if (kind == "Node") {
     return "move the static pod's manifest out of the kubelet's folder on " + name + " and back";
   }
-  return kubectl + " delete pod, one by one, those of " + workload + ": it makes them anew";
+  return kubectl + " delete pod POD, one after the other, for the pods of " + workload +
+         ", which recreates them";
 }
 
 bool has_address(const kube::Pod& pod) {
@@ -210,7 +212,8 @@ std::map<std::string, std::uint64_t> blocks_needed(const std::vector<kube::Pod>&
   std::map<std::string, std::uint64_t> needed;
   for (const kube::Pod& pod : pods) {
     if (has_address(pod)) {
-      ++needed[pod.node_name];  // of either family: it will ask for one of this
+      ++needed[pod.node_name];  // a pod with an address of either family will ask for one of this
+                                // family
     }
   }
   const int bits = std::min(net::bit_width(family) - block_length, 62);
@@ -245,9 +248,9 @@ unsigned percent(net::Uint128 part, net::Uint128 whole) {
   if (part == 0 || whole == 0) {
     return 0;
   }
-  // What is too large to be multiplied needs no digits that far down.
+  // Numbers too large to be multiplied are divided first: their last digits do not matter.
   if (whole > ~net::Uint128{0} / kHundred) {
-    constexpr int kEnough = 7;  // bits, so that it can be
+    constexpr int kEnough = 7;  // bits
     return percent(std::max<net::Uint128>(part >> kEnough, 1), whole >> kEnough);
   }
   return static_cast<unsigned>((std::min(part, whole) * kHundred + whole - 1) / whole);

@@ -16,7 +16,7 @@
 #include "podlease/pools/pool.h"
 #include "podlease/pools/reaper.h"
 
-// What a cluster's objects come to. Nothing here asks anybody, reads a clock or prints.
+// What the commands conclude from a cluster's objects. Nothing here does I/O or reads a clock.
 namespace podlease::cmd {
 
 using Pools = std::map<std::string, pools::Pool>;  // by name
@@ -24,17 +24,17 @@ using Pools = std::map<std::string, pools::Pool>;  // by name
 // Throws kConfig, as pools::read_pool does.
 [[nodiscard]] Pools read_pools(const std::vector<kube::PodPool>& objects);
 
-// Addresses that an object of the cluster speaks of.
+// Addresses that an object of the cluster mentions.
 struct Space {
   std::string object;  // Node worker-1
   std::string field;   // spec.podCIDRs
   net::Range range;
   std::string text;  // the range, as written
-  std::string pool;  // whose it is; empty: no PodPool's
+  std::string pool;  // the PodPool that has the range; empty: none
   bool draining = false;
 };
 
-// What is no address is left out: whoever uses it complains of it.
+// Malformed addresses are left out: whoever uses the object reports them.
 void add_spaces(std::vector<Space>& spaces, const kube::Node& node);
 void add_spaces(std::vector<Space>& spaces, const kube::CiliumNode& node);
 void add_spaces(std::vector<Space>& spaces, const kube::ServiceCidr& service);
@@ -44,7 +44,7 @@ void add_spaces(std::vector<Space>& spaces, const kube::PodPool& pool);
 [[nodiscard]] std::string describe_overlap(const std::string& pool, const net::Prefix& cidr,
                                            const Space& space);
 
-// A block, and what is to be thought of it.
+// A block and its state.
 struct BlockView {
   enum class State { kInUse, kDraining, kUnverified, kNodeGone };
   const kube::PodBlock* block = nullptr;
@@ -56,17 +56,17 @@ struct BlockView {
   [[nodiscard]] net::Uint128 size() const;  // in addresses
 };
 
-// `nodes` is null where nobody knows which there are. `now` is in seconds since 1970. Nothing: what
-// calls itself a block is none.
+// `nodes` is null where the nodes are not known. `now` is in seconds since 1970. Nothing if the
+// block's CIDR is malformed.
 [[nodiscard]] std::optional<BlockView> view_of(const kube::PodBlock& block, const Pools& pools,
                                                const pools::Nodes* nodes, std::int64_t now);
 
-// A CIDR of a pool, and what of it is taken.
+// A CIDR of a pool, and how much of it is claimed and used.
 struct CidrUse {
   const pools::PoolCidr* entry = nullptr;
-  net::Uint128 capacity = 0;  // blocks that there are
-  std::uint64_t blocks = 0;   // that are claimed
-  std::uint64_t used = 0;     // addresses, by the blocks' own last words
+  net::Uint128 capacity = 0;  // blocks that the CIDR has room for
+  std::uint64_t blocks = 0;   // claimed ones
+  std::uint64_t used = 0;     // addresses, as of each block's last verification
   std::set<std::string> nodes;
 };
 [[nodiscard]] std::vector<CidrUse> count_use(const pools::Pool& pool,
@@ -75,7 +75,7 @@ struct CidrUse {
 // KIND/NAME of what an administrator restarts to replace a pod: its Deployment, where the name of
 // its ReplicaSet ends in the hash that only Deployments append.
 [[nodiscard]] std::string workload_of(const kube::Pod& pod);
-// The command that gives a workload's pods new addresses; or, where no command does, what happens.
+// The command that gives a workload's pods new addresses, or a sentence where there is no command.
 [[nodiscard]] std::string restart_command(const std::string& name_space,
                                           const std::string& workload);
 
@@ -88,12 +88,12 @@ struct CidrUse {
 
 // In decimal as long as that is short, else as a power of two: 1024, 2^74.
 [[nodiscard]] std::string count_text(net::Uint128 count);
-// What JSON's readers can hold.
+// The count, limited to the largest integer that readers of JSON can hold.
 [[nodiscard]] std::int64_t clipped(net::Uint128 count);
 
-// "██▌       ", ten characters wide; `part` of nothing is nothing.
+// "██▌       ", ten characters wide. It is empty if `whole` is 0.
 [[nodiscard]] std::string bar(net::Uint128 part, net::Uint128 whole);
-// In whole percent, rounded up: only what is empty is at 0.
+// In whole percent, rounded up: only an empty part is 0 %.
 [[nodiscard]] unsigned percent(net::Uint128 part, net::Uint128 whole);
 
 }  // namespace podlease::cmd

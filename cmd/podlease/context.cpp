@@ -3,7 +3,10 @@
 #include <iostream>
 
 #include "command.h"
+#include "podlease/base/text.h"
 #include "podlease/config/net_conf.h"
+#include "podlease/ipam/networks.h"
+#include "podlease/store/lease_table.h"
 #include "podlease/store/registry.h"
 
 namespace podlease::cmd {
@@ -12,7 +15,9 @@ std::vector<std::filesystem::path> Context::data_dirs() const {
   if (!data_dir.empty()) {
     return {data_dir};
   }
-  std::vector<std::filesystem::path> folders = store::Registry(places.registry).folders();
+  const store::Registry registry(places.registry);
+  registry.forget_gone();
+  std::vector<std::filesystem::path> folders = registry.folders();
   const std::filesystem::path usual(config::kDefaultDataDir);
   if (std::find(folders.begin(), folders.end(), usual) == folders.end()) {
     folders.push_back(usual);
@@ -50,8 +55,12 @@ std::vector<StoredLease> read_leases(const Context& context) {
   for (const std::filesystem::path& data_dir : context.data_dirs()) {
     std::optional<store::Store> store =
         store::Store::open_existing(context.store_options(data_dir));
-    if (store) {
-      for (store::Lease& lease : store->begin().leases()) {
+    if (!store) {
+      continue;
+    }
+    store::Transaction transaction = store->begin();
+    for (const store::Network& network : ipam::networks_of(transaction)) {
+      for (store::Lease& lease : store::LeaseTable(transaction).all(network)) {
         found.push_back({.data_dir = data_dir, .lease = std::move(lease)});
       }
     }
@@ -81,6 +90,13 @@ std::vector<StoredLease> find_leases(const Context& context, const std::string& 
   return found;
 }
 
+Option declare_word(Command& command, std::string& word) {
+  return command.option(
+      "ADDRESS|POD|ID", word,
+      "An address, a pod (NAME or NAMESPACE/NAME), or at least the first 4 characters of a "
+      "container id");
+}
+
 Json to_json(const StoredLease& stored) {
   const store::Lease& lease = stored.lease;
   return {{"network", lease.key.network},
@@ -101,8 +117,12 @@ Json to_json(const StoredLease& stored) {
 }
 
 std::string pod_of(const store::Lease& lease) {
-  const std::string pod = lease.pod.text();
+  const std::string pod = printable(lease.pod.text());
   return pod.empty() ? "-" : pod;
+}
+
+void say(const std::string& line) {
+  std::cout << line << '\n';
 }
 
 void print(const Json& document) {

@@ -1,13 +1,17 @@
 #include <chrono>
+#include <map>
 #include <utility>
 
 #include "checks.h"
 #include "command.h"
+#include "commands.h"
 #include "knowledge.h"
 #include "network_configs.h"
 #include "podlease/base/duration.h"
 #include "podlease/base/error.h"
+#include "podlease/base/text.h"
 #include "podlease/kube/kubeconfig.h"
+#include "podlease/plugin/plugin.h"
 #include "podlease/store/store.h"
 
 namespace podlease::cmd {
@@ -41,11 +45,11 @@ void check_certificate(const kube::Identity& identity, const Clock& clock, Check
               .finding = identity.common_name + ", valid until " + to_rfc3339(ends)};
   if (left <= 0s) {
     check.health = Health::kWrong;
-    check.finding = identity.common_name + " ended on " + to_rfc3339(ends);
-    check.remedy = "the kubelet renews its own: is it running, and its clock right?";
+    check.finding = identity.common_name + " expired on " + to_rfc3339(ends);
+    check.remedy = "the kubelet renews its own: check that it runs, and that the clock is right";
   } else if (left < 24h) {
     check.health = Health::kNote;
-    check.remedy = "the kubelet renews its own when a fifth of its life is left";
+    check.remedy = "the kubelet renews its own when a fifth of its lifetime is left";
   }
   checks.push_back(std::move(check));
 }
@@ -63,22 +67,23 @@ void check_kubeconfig(const config::NetConf& conf, const Clock& clock, Checks& c
       checks.push_back({.health = Health::kNote,
                         .subject = "identity",
                         .finding = "the kubeconfig does not say which Node this is",
-                        .remedy = "the host name is taken for it: set kubernetes.nodeName where "
-                                  "the Node has another"});
+                        .remedy = "podlease uses the host name: set kubernetes.nodeName if "
+                                  "the Node has another name"});
     }
   } catch (const Error& error) {
     checks.push_back(wrong("kubeconfig", error));
   }
 }
 
-void check_ranges(const Context& context, const pools::Knowledge& knowledge, Checks& checks) {
+void check_ranges(const Context& context, const pools::Knowledge& knowledge,
+                  const ipam::Wiring& wiring, Checks& checks) {
   for (const pools::Look& look : knowledge.looks) {
     checks.push_back({.health = Health::kOk,
                       .subject = look.used ? "range" : "no range",
                       .finding = look.place + (look.value.empty() ? "" : " " + look.value) + ": " +
                                  look.outcome});
   }
-  for (const std::string& warning : warnings_of(context, knowledge)) {
+  for (const std::string& warning : warnings_of(context, knowledge, wiring)) {
     checks.push_back({.health = Health::kNote, .subject = "warning", .finding = warning});
   }
   if (const auto* const error = std::get_if<Error>(&knowledge.answer)) {
@@ -86,7 +91,51 @@ void check_ranges(const Context& context, const pools::Knowledge& knowledge, Che
   }
 }
 
-// What an ADD with this configuration would meet.
+// What the host itself holds of the ranges.
+void check_host(const ipam::Leases& leases, const std::string& network,
+                const pools::Knowledge& knowledge, const ipam::Wiring& wiring, Checks& checks) {
+  if (knowledge.offer() == nullptr) {
+    return;
+  }
+  for (const std::string& line : leases.same_subnets(network)) {
+    checks.push_back({.health = Health::kNote, .subject = "warning", .finding = line});
+  }
+  try {
+    for (const std::string& line : leases.held_by_host(wiring, *knowledge.offer())) {
+      checks.push_back({.health = Health::kNote, .subject = "held by host", .finding = line});
+    }
+  } catch (const Error& error) {
+    checks.push_back(wrong("ranges", error));
+  }
+}
+
+// Leases that are kept although nothing proves that their pods live.
+void check_leases(const Context& context, const std::filesystem::path& folder,
+                  const std::string& network, Checks& checks) {
+  std::vector<store::Lease> leases;
+  for (StoredLease& stored : read_leases(context)) {
+    if (stored.data_dir == folder) {
+      leases.push_back(std::move(stored.lease));
+    }
+  }
+  std::map<std::string, std::size_t> doubts;
+  const std::vector<ipam::Presumed> presumed = context.leases(folder).presume(leases);
+  for (std::size_t index = 0; index < leases.size(); ++index) {
+    if (leases[index].key.network == network &&
+        presumed[index].life == ipam::Presumed::Life::kDoubt) {
+      ++doubts[presumed[index].settles];
+    }
+  }
+  for (const auto& [settles, count] : doubts) {
+    checks.push_back({.health = Health::kNote,
+                      .subject = "leases",
+                      .finding = counted(count, "lease is", "leases are") +
+                                 " in doubt: nothing proves that their pods live, or have ended",
+                      .remedy = settles});
+  }
+}
+
+// Checks what an ADD with this configuration needs.
 Checks check_network(const Context& context, const config::Document& document) {
   Checks checks;
   try {
@@ -105,31 +154,41 @@ Checks check_network(const Context& context, const config::Document& document) {
     }
     const plugin::ConfiguredSource source = context.source(document, conf, folder);
     source->refresh(true);
-    check_ranges(context, context.leases(folder).consult(*source), checks);
+    const pools::Knowledge knowledge = context.leases(folder).consult(*source);
+    const ipam::Wiring wiring = plugin::wiring_of(conf);
+    check_ranges(context, knowledge, wiring, checks);
+    check_host(context.leases(folder), conf.essentials.name, knowledge, wiring, checks);
+    check_leases(context, folder, conf.essentials.name, checks);
   } catch (const Error& error) {
     checks.push_back(wrong("configuration", error));
   }
   return checks;
 }
 
-// Which file a runtime takes: of several it is the first.
+// A runtime uses the first of several files.
 Checks check_file(const NetworkConfig& network, bool first) {
   Check check{.health = Health::kOk, .subject = "file", .finding = network.file.string()};
   if (network.error) {
     check = wrong("file",
                   Error(network.error->kind(), network.file.string() + ": " + network.error->what(),
-                        "a runtime passes it over, or stops at it"));
+                        "a runtime ignores it, or fails because of it"));
   } else if (!network.document) {
     check.finding += " does not use podlease";
     if (first) {
       check.health = Health::kNote;
       check.remedy = "it is the first, and runtimes use the first: podlease is not called";
     }
+    if (!network.unseen_networks.empty()) {
+      check.health = Health::kNote;
+      check.finding = network.file.string() + " has Multus use network " +
+                      join(network.unseen_networks, ", ") + ", which no file here describes";
+      check.remedy = "if it is a NetworkAttachmentDefinition: podlease explain < its spec.config";
+    }
+  } else if (network.same_as) {
+    check.finding += " has the same as " + network.same_as->string();
   }
   return {check};
 }
-
-}  // namespace
 
 int doctor(const Context& context, const std::filesystem::path& conf_dir) {
   Checks checks;
@@ -140,8 +199,8 @@ int doctor(const Context& context, const std::filesystem::path& conf_dir) {
   bool first = true;
   for (const NetworkConfig& network : read_network_configs(conf_dir)) {
     append(check_file(network, std::exchange(first, false)));
-    if (network.document) {
-      in_use = true;
+    in_use = in_use || network.document;
+    if (network.document && !network.same_as) {
       append(check_network(context, *network.document));
     }
   }
@@ -159,6 +218,25 @@ int doctor(const Context& context, const std::filesystem::path& conf_dir) {
     print(checks);
   }
   return status_of(checks);
+}
+
+}  // namespace
+
+void declare_doctor(Command& root) {
+  Command command = root.add(
+      "doctor", "Check all that an ADD on this node needs, and say how to repair what is wrong");
+  command.details(R"(
+For each network configuration of this node that uses podlease, be it by way of Multus, it checks
+whether the configuration is valid, whether the store can be written, whether there is a kubeconfig,
+who this node is to the API server, whether the server answers, and which ranges follow, what of
+them the host itself holds, and which leases are in doubt. In mode cluster-pool it also checks
+whether the pool exists, whether this node may lease from its blocks, and whether a job frees the
+blocks of nodes that no longer exist.
+Each line is ok, a note (worth knowing) or wrong; the line below it says what to do. It changes
+nothing. Exit status 2 if something is wrong.)");
+  const auto conf_dir = std::make_shared<std::filesystem::path>();
+  declare_conf_dir(command, *conf_dir);
+  command.runs([conf_dir](const Context& context) { return doctor(context, *conf_dir); });
 }
 
 }  // namespace podlease::cmd

@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "command.h"
+#include "commands.h"
 #include "knowledge.h"
 #include "podlease/base/duration.h"
 #include "podlease/base/error.h"
@@ -14,6 +15,13 @@
 namespace podlease::cmd {
 namespace {
 
+struct ExplainOptions {
+  std::string container_id = "explain";
+  std::string ifname = "eth0";
+  std::string netns;
+  std::string args;  // as CNI_ARGS
+};
+
 const char* why(ipam::Reason reason) {
   switch (reason) {
     case ipam::Reason::kHeld:
@@ -21,7 +29,7 @@ const char* why(ipam::Reason reason) {
     case ipam::Reason::kReturned:
       return "the former sandbox of this pod had it";
     case ipam::Reason::kRequested:
-      return "it is asked for by address";
+      return "this address was requested";
     case ipam::Reason::kUntouched:
       return "it is the first that was never leased";
     case ipam::Reason::kCooled:
@@ -70,7 +78,7 @@ void print_set(const Json& set, std::size_t index) {
   }
 }
 
-// The source of a configuration, and what it knows now; asked anew where an ADD would.
+// What a source knows now. It asks the API server where an ADD would.
 pools::Knowledge ask(const ipam::Leases& leases, pools::Source& source) {
   pools::Knowledge knowledge = leases.consult(source);
   if (knowledge.stale) {
@@ -104,8 +112,6 @@ void print_report(const Json& report) {
   }
 }
 
-}  // namespace
-
 int explain(const Context& context, const ExplainOptions& options) {
   const config::Document document =
       config::Document::parse_file(read_all(STDIN_FILENO, kLargestInput));
@@ -124,7 +130,7 @@ int explain(const Context& context, const ExplainOptions& options) {
   for (const net::Range& range : conf.exclude.ranges()) {
     report["excluded"].push_back(range.to_string());
   }
-  report_knowledge(context, knowledge, report);
+  report_knowledge(context, knowledge, plugin::wiring_of(conf), report);
   if (knowledge.offer() != nullptr) {
     for (const pools::PoolRangeSet& set : knowledge.offer()->sets) {
       report["rangeSets"].push_back(
@@ -133,6 +139,7 @@ int explain(const Context& context, const ExplainOptions& options) {
   }
   int status = kDone;
   try {
+    report_held(leases, conf.essentials.name, knowledge, plugin::wiring_of(conf), report);
     const cni::Request request{.verb = cni::Verb::kAdd,
                                .container_id = options.container_id,
                                .netns = options.netns,
@@ -157,6 +164,25 @@ int explain(const Context& context, const ExplainOptions& options) {
     print_report(report);
   }
   return status;
+}
+
+}  // namespace
+
+void declare_explain(Command& root) {
+  Command command =
+      root.add("explain", "Say which address an ADD would get, and why, without changing anything");
+  command.details(R"(
+It reads the network configuration that a runtime would send, a configuration list, or that of
+Multus with its delegates, from standard input. It also says what of the ranges the host itself
+holds. Example: podlease explain < /etc/cni/net.d/10-podnet.conflist)");
+  const auto options = std::make_shared<ExplainOptions>();
+  command.option("--container-id", options->container_id, "Container id, as in CNI_CONTAINERID")
+      .shows_default();
+  command.option("--ifname", options->ifname, "Name of the interface, as in CNI_IFNAME")
+      .shows_default();
+  command.option("--netns", options->netns, "Path of the network namespace, as in CNI_NETNS");
+  command.option("--args", options->args, R"(Arguments as in CNI_ARGS, such as "IP=10.1.0.9")");
+  command.runs([options](const Context& context) { return explain(context, *options); });
 }
 
 }  // namespace podlease::cmd

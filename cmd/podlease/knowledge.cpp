@@ -15,17 +15,33 @@ Json list_of(const Json& report, const char* key) {
 
 }  // namespace
 
-std::vector<std::string> warnings_of(const Context& context, const pools::Knowledge& knowledge) {
+std::vector<std::string> warnings_of(const Context& context, const pools::Knowledge& knowledge,
+                                     const ipam::Wiring& wiring) {
   std::vector<std::string> warnings = knowledge.warnings;
   if (knowledge.offer() != nullptr) {
-    for (std::string& overlap : ipam::overlaps(*knowledge.offer(), context.host)) {
+    for (std::string& overlap :
+         ipam::overlap_warnings(*knowledge.offer(), context.host.networks(), wiring)) {
       warnings.push_back(std::move(overlap));
     }
   }
   return warnings;
 }
 
-void report_knowledge(const Context& context, const pools::Knowledge& knowledge, Json& report) {
+void report_held(const ipam::Leases& leases, const std::string& network,
+                 const pools::Knowledge& knowledge, const ipam::Wiring& wiring, Json& report) {
+  report["heldByHost"] = Json::array();
+  for (const std::string& line : leases.same_subnets(network)) {
+    report["warnings"].push_back(line);
+  }
+  if (knowledge.offer() != nullptr) {
+    for (const std::string& line : leases.held_by_host(wiring, *knowledge.offer())) {
+      report["heldByHost"].push_back(line);
+    }
+  }
+}
+
+void report_knowledge(const Context& context, const pools::Knowledge& knowledge,
+                      const ipam::Wiring& wiring, Json& report) {
   report["origins"] = knowledge.origins;
   report["looks"] = Json::array();
   for (const pools::Look& look : knowledge.looks) {
@@ -44,7 +60,7 @@ void report_knowledge(const Context& context, const pools::Knowledge& knowledge,
   if (!report.contains("warnings")) {
     report["warnings"] = Json::array();
   }
-  for (const std::string& warning : warnings_of(context, knowledge)) {
+  for (const std::string& warning : warnings_of(context, knowledge, wiring)) {
     report["warnings"].push_back(warning);
   }
 }
@@ -62,6 +78,9 @@ void print_knowledge(const Json& report, const std::string& indent) {
   for (const Json& taken : list_of(report, "taken")) {
     std::cout << indent << "taken: " << taken["address"].get<std::string>() << ", "
               << taken["what"].get<std::string>() << '\n';
+  }
+  for (const Json& held : list_of(report, "heldByHost")) {
+    std::cout << indent << "held by this host: " << held.get<std::string>() << '\n';
   }
   for (const Json& warning : list_of(report, "warnings")) {
     std::cout << indent << "warning: " << warning.get<std::string>() << '\n';

@@ -1,18 +1,20 @@
-#include <iostream>
-
 #include "command.h"
+#include "commands.h"
 #include "podlease/base/duration.h"
 #include "table.h"
 
 namespace podlease::cmd {
 namespace {
 
+struct ListOptions {
+  std::string network;     // empty: all
+  std::string name_space;  // empty: all
+};
+
 bool is_wanted(const store::Lease& lease, const ListOptions& options) {
   return (options.network.empty() || lease.key.network == options.network) &&
          (options.name_space.empty() || lease.pod.name_space == options.name_space);
 }
-
-}  // namespace
 
 int list(const Context& context, const ListOptions& options) {
   std::vector<StoredLease> leases = read_leases(context);
@@ -39,6 +41,17 @@ int list(const Context& context, const ListOptions& options) {
   }
   table.print();
   return kDone;
+}
+
+}  // namespace
+
+void declare_list(Command& root) {
+  Command command = root.add("list", "List the leases of this node");
+  const auto options = std::make_shared<ListOptions>();
+  command.option("--network", options->network, "List only the leases of this network");
+  command.option("-n,--namespace", options->name_space,
+                 "List only the leases of pods in this Kubernetes namespace");
+  command.runs([options](const Context& context) { return list(context, *options); });
 }
 
 }  // namespace podlease::cmd

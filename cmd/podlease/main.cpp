@@ -17,8 +17,9 @@ std::optional<std::string> read_environment(const char* name) {
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
-// A store opened in the place of a closed stdin, stdout or stderr would be written over. What is
-// put there instead cannot be written, so that a result nobody can read is still noticed.
+// A store that got the descriptor of a closed stdin, stdout or stderr would be overwritten. The
+// file opened instead cannot be written, so that printing a result that nobody can read still
+// fails.
 void occupy_standard_streams() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(fd, F_GETFD) < 0) {
@@ -31,12 +32,12 @@ void occupy_standard_streams() {
 int run(int argc, char** argv) {
   occupy_standard_streams();
   static_cast<void>(
-      signal(SIGPIPE, SIG_IGN));  // writing to a pipe nobody reads is an error like any other
+      signal(SIGPIPE, SIG_IGN));  // so that writing to a pipe that nobody reads is an error
   if (!read_environment("CNI_COMMAND").value_or("").empty()) {
     const host::LinuxHost host;
     const SystemClock clock;
-    // There is nothing left to tidy up, and tearing the process down by hand costs a tenth of its
-    // life.
+    // Nothing is left to clean up, and destructors of static objects would take a tenth of the
+    // process's time.
     _exit(plugin::run({.getenv = read_environment, .host = &host, .clock = &clock}));
   }
   return run_command_line(argc, argv);

@@ -6,12 +6,35 @@
 
 #include "command.h"
 #include "podlease/pools/blocks.h"
+#include "podlease/store/block_table.h"
 #include "podlease/store/transaction.h"
 
 // The blocks of this node, for the commands that keep them and give them back.
 namespace podlease::cmd {
 
-// The blocks that a store knows of. Nothing if there is no store.
+// A network of a store, as it is configured today.
+struct Configured {
+  config::Document document;
+  config::NetConf conf;
+};
+
+// The networks of one store.
+struct Configurations {
+  std::vector<Configured> networks;
+  bool complete = true;  // none of the files was unreadable or wrong
+};
+
+[[nodiscard]] Configurations read_configurations(const Context& context,
+                                                 const std::filesystem::path& data_dir,
+                                                 const std::filesystem::path& conf_dir);
+// Takes out a network whose configuration says how the API server is reached. If there is none, the
+// result is the default configuration.
+[[nodiscard]] Configured for_the_api(Configurations& configurations);
+// This node, by the last answer of the API server. Throws kBusy if there never was one.
+[[nodiscard]] pools::Owner owner_in(const plugin::ConfiguredSource& source,
+                                    const store::Store::Options& options);
+
+// The blocks in a store. Empty if there is no store.
 [[nodiscard]] std::vector<store::Block> blocks_in(const Context& context,
                                                   const std::filesystem::path& data_dir);
 

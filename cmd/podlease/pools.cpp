@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "cluster.h"
+#include "commands.h"
 #include "podlease/base/duration.h"
 #include "podlease/base/error.h"
 #include "table.h"
@@ -47,8 +48,7 @@ void add_rows(Table& table, const pools::Pool& pool, const std::vector<CidrUse>&
   }
 }
 
-}  // namespace
-
+// `name`: only this one; empty: all.
 int pools(const Context& context, const ClusterOptions& options, const std::string& name) {
   Cluster cluster(options);
   const Pools all = read_pools(name.empty() ? cluster.pools() : std::vector{cluster.pool(name)});
@@ -77,7 +77,7 @@ int pools(const Context& context, const ClusterOptions& options, const std::stri
     return kDone;
   }
   if (all.empty()) {
-    std::cout << "there is no PodPool yet; make one: podlease pool add default --cidr CIDR\n";
+    std::cout << "there is no PodPool yet; to create one: podlease pool add default --cidr CIDR\n";
   } else {
     table.print();
   }
@@ -87,6 +87,24 @@ int pools(const Context& context, const ClusterOptions& options, const std::stri
               << " used: " << orphan["why"].get<std::string>() << "; it drains\n";
   }
   return kDone;
+}
+
+}  // namespace
+
+void declare_pools(Command& root) {
+  Command command = root.add("pools", "Show the cluster's pools, and how much of each is claimed");
+  command.details(R"(
+There is one line for each CIDR of a pool, counted from the blocks themselves. BLOCKS says how many
+are claimed and how many the CIDR has room for, and CLAIMED is their share: at 100% no node gets
+another block. NODES is how many nodes have at least one of them. USED counts addresses in claimed
+blocks, as of each block's last verification. In a PAUSED pool no block is claimed, given back or
+freed. REAP-GRACE is how long the blocks of a node that no longer exists stay taken. Orphans are
+blocks whose pool or CIDR was removed: they drain.)");
+  const auto name = std::make_shared<std::string>();
+  const auto options = std::make_shared<ClusterOptions>();
+  command.option("NAME", *name, "Show only this pool");
+  declare_cluster_options(command, *options);
+  command.runs([name, options](const Context& context) { return pools(context, *options, *name); });
 }
 
 }  // namespace podlease::cmd

@@ -1,9 +1,9 @@
+#include "reap.h"
+
 #include <chrono>
 #include <iostream>
 
-#include "cluster.h"
 #include "cluster_view.h"
-#include "command.h"
 #include "podlease/base/error.h"
 #include "podlease/pools/reaper.h"
 #include "table.h"
@@ -79,7 +79,7 @@ void carry_out(Cluster& cluster, const kube::PodBlock& block, Reaping reaping,
   }
 }
 
-// Of a node that an operator knows to be dead, without the grace.
+// For a node that an operator knows to be dead: without the grace.
 void end_at_once(Cluster& cluster, kube::PodBlock block) {
   block.resource_version.clear();  // deleting changes it
   cluster.ask("delete", kBlocks, [&](kube::Client& client) {
@@ -92,9 +92,10 @@ void end_at_once(Cluster& cluster, kube::PodBlock block) {
 void refuse_living(const std::vector<kube::Node>& nodes, const std::string& name) {
   for (const kube::Node& node : nodes) {
     if (node.name == name && node.ready) {
-      throw Error(ErrorKind::kConfig, "Node " + name + " is Ready: it is not dead",
-                  "podlease node release, run there, gives back what it does not need; a dead "
-                  "node's Node is NotReady or deleted");
+      throw Error(
+          ErrorKind::kConfig, "Node " + name + " is Ready: it is not dead",
+          "run podlease node release on it to give back its blocks; the Node of a dead node is "
+          "NotReady or deleted");
     }
   }
 }
@@ -113,11 +114,11 @@ void write_counts(Cluster& cluster, const std::vector<kube::PodPool>& objects,
 
 }  // namespace
 
-int reap(const Context& context, const ClusterOptions& cluster, const ReapOptions& options) {
-  Cluster api(cluster, options.dry_run);
+int reap(const Context& context, const ReapOptions& options) {
+  Cluster api(options.cluster, options.dry_run);
   const std::vector<kube::PodPool> pool_objects = api.pools();
   const std::vector<kube::PodBlock> blocks = api.blocks();
-  // Not by what is remembered somewhere: a Node that is missing there may have just come.
+  // Asked now, not remembered: a Node that is missing in an older list may have just been added.
   const std::vector<kube::Node> nodes =
       api.ask("list", "nodes", [](kube::Client& client) { return client.nodes(); });
   const std::chrono::sys_seconds now{std::chrono::seconds(api.now())};
@@ -147,7 +148,7 @@ int reap(const Context& context, const ClusterOptions& cluster, const ReapOption
         carry_out(api, block, reaping, now);
       }
     } catch (const kube::ApiError& error) {
-      // Somebody else was at it; the next time will tell.
+      // Somebody else changed it meanwhile: the next run sees the result.
       what = std::string("left alone: ") + error.what();
       status = error.cause() == kube::ApiError::Cause::kConflict ? status : kTrouble;
     }
@@ -165,7 +166,7 @@ int reap(const Context& context, const ClusterOptions& cluster, const ReapOption
   if (context.json) {
     print(document);
   } else if (document.empty()) {
-    std::cout << (options.dead_node.empty() ? "every block's node is there\n"
+    std::cout << (options.dead_node.empty() ? "the node of every block exists\n"
                                             : "that node has no blocks\n");
   } else {
     table.print();

@@ -3,16 +3,23 @@
 #include <utility>
 
 #include "command.h"
+#include "commands.h"
 #include "podlease/base/error.h"
 
 namespace podlease::cmd {
 namespace {
 
+struct ReleaseOptions {
+  std::string word;  // as find_leases takes it
+  bool force = false;
+  bool dry_run = false;
+};
+
 bool is_same_attachment(const StoredLease& a, const StoredLease& b) {
   return a.data_dir == b.data_dir && a.lease.key == b.lease.key;
 }
 
-// All leases of the attachments that a word means: one address of a pod ends with its others.
+// All leases of the attachments that a word means: the addresses of an attachment end together.
 std::vector<StoredLease> find_attachments(const Context& context, const std::string& word) {
   const std::vector<StoredLease> meant = find_leases(context, word);
   std::vector<StoredLease> whole = read_leases(context);
@@ -23,8 +30,6 @@ std::vector<StoredLease> find_attachments(const Context& context, const std::str
   });
   return whole;
 }
-
-}  // namespace
 
 int release(const Context& context, const ReleaseOptions& options) {
   const std::vector<StoredLease> leases = find_attachments(context, options.word);
@@ -40,7 +45,8 @@ int release(const Context& context, const ReleaseOptions& options) {
   std::vector<StoredLease> released;
   for (const StoredLease& stored : leases) {
     if (!options.dry_run) {
-      for (store::Lease& ended : context.leases(stored.data_dir).end(stored.lease, options.force)) {
+      for (store::Lease& ended :
+           context.leases(stored.data_dir).release(stored.lease, options.force)) {
         released.push_back({.data_dir = stored.data_dir, .lease = std::move(ended)});
       }
     }
@@ -64,6 +70,21 @@ int release(const Context& context, const ReleaseOptions& options) {
     print(document);
   }
   return kDone;
+}
+
+}  // namespace
+
+void declare_release(Command& root) {
+  Command command = root.add("release", "Release the leases of pods that are gone for good");
+  command.details(R"(
+The addresses of an attachment are released together. A lease is not released if its pod is alive,
+nor if nothing proves that its pod has ended: then the message says what would prove it. To release
+it all the same: --force. Another pod may get the address at once, so be sure that no pod uses it.)");
+  const auto options = std::make_shared<ReleaseOptions>();
+  declare_word(command, options->word).required();
+  command.flag("--force", options->force, "Release a lease even if its pod is alive, or may be");
+  command.flag("--dry-run", options->dry_run, "Only say what would be released");
+  command.runs([options](const Context& context) { return release(context, *options); });
 }
 
 }  // namespace podlease::cmd

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "command.h"
+#include "commands.h"
 #include "podlease/base/duration.h"
 #include "podlease/base/error.h"
 #include "podlease/host/route_table.h"
@@ -20,7 +21,15 @@ namespace {
 
 using Kind = host::RouteChange::Kind;
 
-// For a list of all blocks of a large cluster, in pages.
+struct RoutesOptions {
+  std::filesystem::path kubeconfig;  // empty: the kubelet's
+  std::string node;                  // empty: this machine's
+  bool apply = false;                // otherwise they are only shown
+  bool dry_run = false;
+  std::optional<Milliseconds> watch;  // again and again, in this interval, until a signal
+};
+
+// Enough to list all blocks of a large cluster, in pages.
 constexpr std::chrono::seconds kTimeout{10};
 
 struct Wanted {
@@ -46,7 +55,7 @@ std::string own_node_of(const Context& context, const RoutesOptions& options,
   return pools::node_name_of(conf, kubeconfig, machine);
 }
 
-// That of `--kubeconfig`, or else the one that ADDs use.
+// The kubeconfig of --kubeconfig, or else the one that ADDs use.
 kube::Kubeconfig kubeconfig_of(const RoutesOptions& options) {
   config::KubernetesConf conf;
   conf.kubeconfig = options.kubeconfig;
@@ -54,14 +63,14 @@ kube::Kubeconfig kubeconfig_of(const RoutesOptions& options) {
   try {
     path = pools::find_kubeconfig(conf);
   } catch (const Error& error) {
-    // It is spoken to whoever attaches a pod.
-    throw Error(error.kind(), "no kubeconfig to ask the cluster with",
+    // Its message is written for an ADD.
+    throw Error(error.kind(), "there is no kubeconfig to ask the cluster with",
                 "give --kubeconfig FILE; " + error.details());
   }
   return kube::read_kubeconfig(path);
 }
 
-// Asks the cluster, and the kernel where the nodes are.
+// Asks the cluster for the blocks, and the kernel for the link to each node.
 Wanted find_wanted(const Context& context, const RoutesOptions& options, host::RouteTable& table) {
   const kube::Kubeconfig kubeconfig = kubeconfig_of(options);
   Wanted wanted;
@@ -88,11 +97,11 @@ Wanted find_wanted(const Context& context, const RoutesOptions& options, host::R
 
 std::string conflict_over(const host::GatewayRoute& route) {
   return "somebody else has a route to " + route.destination.to_string() +
-         ", which is left alone: ip route show " + route.destination.to_string();
+         ", which stays; to see it: ip route show " + route.destination.to_string();
 }
 
-// Makes the changes, or finds out which there would be. One that fails keeps none of the others
-// back, but those removals after which an address would have no route any more.
+// Makes the changes, or finds out which there would be. If one fails, the others are still made,
+// except removals after which an address would have no route.
 Outcome reconcile(const Wanted& wanted, host::RouteTable& table, bool really) {
   Outcome outcome;
   host::RouteChanges found = host::changes_to(wanted.routes, table.routes());
@@ -200,7 +209,7 @@ int once(const Context& context, const RoutesOptions& options) {
   return wanted.problems.empty() && outcome.problems.empty() ? kDone : kTrouble;
 }
 
-// Tells what changes from one time to the next, and nothing twice.
+// Prints what changes from one round to the next, and nothing twice.
 class Watch {
  public:
   Watch(const Context& context, const RoutesOptions& options)
@@ -208,7 +217,7 @@ class Watch {
 
   void look() {
     try {
-      // Anew each time: the interfaces, the kubeconfig and its certificates change under us.
+      // Read again in each round: interfaces, the kubeconfig and its certificates change meanwhile.
       host::RouteTable table;
       const Wanted wanted = find_wanted(*context_, *options_, table);
       const bool really = options_->apply && !options_->dry_run;
@@ -232,7 +241,7 @@ class Watch {
     std::set<std::string> changes;
     for (const host::RouteChange& change : outcome.changes) {
       const std::string line = line_of(change);
-      // One that was made is news each time; one that would be made is none the second time.
+      // A change that was made is printed each time; one that would be made is printed once.
       if (really || !changes_.contains(line)) {
         std::cout << line << std::endl;
       }
@@ -248,7 +257,7 @@ class Watch {
     }
     for (const std::string& problem : problems_) {
       if (!problems.contains(problem)) {
-        say("no longer: " + problem);
+        say("solved: " + problem);
       }
     }
     problems_ = std::move(problems);
@@ -261,7 +270,8 @@ class Watch {
   std::string failure_;
 };
 
-// Until SIGINT or SIGTERM, which wait while something is being done: no round is cut off.
+// Runs until SIGINT or SIGTERM. Both signals are blocked during a round, so that no round is cut
+// off.
 int watch(const Context& context, const RoutesOptions& options) {
   sigset_t signals{};
   sigemptyset(&signals);
@@ -280,10 +290,46 @@ int watch(const Context& context, const RoutesOptions& options) {
   return kDone;
 }
 
-}  // namespace
-
 int routes(const Context& context, const RoutesOptions& options) {
   return options.watch ? watch(context, options) : once(context, options);
+}
+
+}  // namespace
+
+void declare_routes(Command& root) {
+  Command command =
+      root.add("routes",
+               "Show the routes to other nodes' blocks, or keep them in the kernel (cluster-pool)");
+  command.details(R"(
+It is for clusters whose nodes are on one network and in which nothing else routes to the pods of
+other nodes: the next hop to a block is the address that its node wrote into it. Without --apply it
+prints the routes that this node should have; with --apply it makes them and prints what it changes.
+It asks the API server with the kubelet's credentials. podlease marks its routes with `proto 112`,
+keeps them in the main table and changes no others: a route of somebody else to the same destination
+stays, and a warning names it. While the API server does not answer, all routes stay as they are.
+Exit status 2 if a block is left without a route.
+To run it as a service: conf/systemd/podlease-routes.service. To remove all of its routes:
+ip route flush proto 112; ip -6 route flush proto 112)");
+  const auto options = std::make_shared<RoutesOptions>();
+  command
+      .option("--node", options->node,
+              "Name of this Node (default: as in the kubelet's credentials, else $NODE_NAME, else "
+              "the host name)")
+      .value_name("NAME");
+  command
+      .option("--kubeconfig", options->kubeconfig,
+              "Use this kubeconfig (default: /etc/cni/net.d/podlease.kubeconfig, else the "
+              "kubelet's)")
+      .value_name("FILE");
+  command.flag("--apply", options->apply,
+               "Add, replace and remove routes until the kernel has exactly these");
+  command.flag("--dry-run", options->dry_run, "Only say what --apply would change");
+  constexpr Milliseconds kUsual{30'000};
+  constexpr Milliseconds kShortest{1'000};
+  command.interval("--watch", options->watch, kUsual, kShortest,
+                   "Do it again every INTERVAL (default: 30s) until a signal, and print only what "
+                   "changes");
+  command.runs([options](const Context& context) { return routes(context, *options); });
 }
 
 }  // namespace podlease::cmd

@@ -8,7 +8,8 @@
 namespace podlease::cmd {
 namespace {
 
-// In columns of a terminal: UTF-8 that is one column wide, and sequences that set colours.
+// Counts the columns of a terminal. The text may have UTF-8 characters of one column each, and
+// sequences that set colours.
 std::size_t width_of(const std::string& cell) {
   std::size_t width = 0;
   bool in_sequence = false;

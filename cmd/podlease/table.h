@@ -12,7 +12,7 @@ class Table {
   explicit Table(std::vector<std::string> head) : rows_{std::move(head)} {}
 
   void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-  // The head stands out on a terminal.
+  // The head is bold on a terminal.
   void print() const;
 
  private:

@@ -1,11 +1,11 @@
 #include "podlease/cni/version.h"
 
-#include <iostream>
-
 #include "command.h"
+#include "commands.h"
 #include "podlease/base/text.h"
 
 namespace podlease::cmd {
+namespace {
 
 int version(const Context& context) {
   const std::string schema = store::Store::in_memory().schema_version();
@@ -16,9 +16,16 @@ int version(const Context& context) {
     return kDone;
   }
   const std::vector<std::string> spoken(cni::Version::kSpoken.begin(), cni::Version::kSpoken.end());
-  std::cout << "podlease " << PODLEASE_VERSION << "\nstore schema " << schema << "\nCNI "
-            << join(spoken, ", ") << '\n';
+  say(std::string("podlease ") + PODLEASE_VERSION);
+  say("store schema " + schema);
+  say("CNI " + join(spoken, ", "));
   return kDone;
+}
+
+}  // namespace
+
+void declare_version(Command& root) {
+  root.add("version", "Show the versions of podlease, of its store and of CNI").runs(version);
 }
 
 }  // namespace podlease::cmd

@@ -6,6 +6,7 @@
 
 #include "podlease/base/error.h"
 #include "podlease/base/file.h"
+#include "podlease/base/text.h"
 #include "podlease/cni/answer.h"
 #include "podlease/plugin/source.h"
 #include "resolv_conf.h"
@@ -52,6 +53,15 @@ std::string pod_uid_of(const cni::Request& request) {
   }
 }
 
+std::string texts_of(const std::vector<net::Address>& addresses) {
+  std::vector<std::string> texts;
+  texts.reserve(addresses.size());
+  for (const net::Address address : addresses) {
+    texts.push_back(address.to_string());
+  }
+  return texts.empty() ? "no address" : join(texts, ", ");
+}
+
 // Where it is not known what may be leased, only an ADD can learn it: then nothing is exhausted.
 void refuse_if_exhausted(const ipam::Leases& leases, const config::NetConf& conf,
                          const pools::Source& source) {
@@ -74,6 +84,16 @@ void refuse_if_exhausted(const ipam::Leases& leases, const config::NetConf& conf
 
 }  // namespace
 
+ipam::Wiring wiring_of(const config::NetConf& conf) {
+  const config::MainPlugin& plugin = conf.main_plugin;
+  return {.type = plugin.type,
+          .device = plugin.device,
+          .vlan = plugin.vlan,
+          .is_gateway = plugin.is_gateway,
+          .in_container = plugin.in_container,
+          .from_node = conf.mode == config::Mode::kKubernetes};
+}
+
 ipam::AddRequest add_request(const cni::Request& request, const cni::Args& args,
                              const config::NetConf& conf) {
   ipam::AddRequest add{
@@ -82,7 +102,8 @@ ipam::AddRequest add_request(const cni::Request& request, const cni::Args& args,
               .ifname = request.ifname},
       .netns = request.netns,
       .pod = {.name_space = args.pod_namespace, .name = args.pod_name, .uid = args.pod_uid},
-      .cooldown = conf.cooldown};
+      .cooldown = conf.cooldown,
+      .wiring = wiring_of(conf)};
   for (const config::RequestedAddress& requested : conf.requested) {
     add.requested.push_back({.address = requested.address, .path = requested.path});
   }
@@ -102,10 +123,10 @@ void add(const Call& call) {
 
   // The runtime that gives up kills our parent and sends its DEL at once: a lease made after that
   // would stay for good.
-  const bool had_netns = host.look_at(request.netns).state == host::NetnsState::kAlive;
+  const bool had_netns = host.netns_at(request.netns).state == host::NetnsState::kAlive;
   const auto still_wanted = [&] {
     return has_reader(call.world->output) &&
-           !(had_netns && host.look_at(request.netns).state == host::NetnsState::kAbsent);
+           !(had_netns && host.netns_at(request.netns).state == host::NetnsState::kAbsent);
   };
 
   const ipam::Leases leases = call.leases();
@@ -115,9 +136,11 @@ void add(const Call& call) {
   }
   const int failed = write_all(call.world->output, cni::result_json(result, call.version));
   if (failed != 0) {
-    // What the attachment held before this ADD is still in use.
-    if (granted.front().reason != ipam::Reason::kHeld) {
-      leases.release(request.key);
+    // What the attachment held before this ADD is still in use. What it got besides goes with that.
+    if (std::none_of(granted.begin(), granted.end(), [](const ipam::Granted& grant) {
+          return grant.reason == ipam::Reason::kHeld;
+        })) {
+      leases.del({.key = request.key, .netns = {}, .pod_uid = {}});
     }
     throw io_error("write the result", failed);
   }
@@ -125,7 +148,8 @@ void add(const Call& call) {
 }
 
 void del(const Call& call) {
-  call.leases().release(key_of(call), call.request->netns, pod_uid_of(*call.request));
+  call.leases().del(
+      {.key = key_of(call), .netns = call.request->netns, .pod_uid = pod_uid_of(*call.request)});
 }
 
 void check(const Call& call) {
@@ -134,7 +158,7 @@ void check(const Call& call) {
   std::vector<store::Lease> held = leases.held_by(key, call.request->netns);
   if (held.empty()) {
     const config::NetConf conf = call.document->net_conf("");
-    leases.adopt(key.network, *source_of(call, conf));
+    leases.adopt(key.network, wiring_of(conf), *source_of(call, conf));
     held = leases.held_by(key, call.request->netns);
   }
   if (held.empty()) {
@@ -150,10 +174,10 @@ void check(const Call& call) {
   }
   for (const store::Lease& lease : held) {
     if (std::find(previous->begin(), previous->end(), lease.address.address()) == previous->end()) {
-      throw Error(ErrorKind::kOther, "network " + key.network + ": " +
-                                         lease.address.address().to_string() +
-                                         ", leased to container " + key.container_id + " " +
-                                         key.ifname + ", is not in prevResult");
+      throw Error(ErrorKind::kOther,
+                  "network " + key.network + ": " + lease.address.address().to_string() +
+                      ", leased to container " + key.container_id + " " + key.ifname +
+                      ", is not in prevResult, which has " + texts_of(*previous));
     }
   }
 }
@@ -161,7 +185,7 @@ void check(const Call& call) {
 void gc(const Call& call) {
   const config::ValidAttachments valid = call.document->valid_attachments();
   if (valid.given) {
-    call.leases().collect(call.essentials->name, valid.attachments);
+    call.leases().gc(call.essentials->name, valid.attachments);
   }
 }
 

@@ -11,7 +11,13 @@
 #include "podlease/base/duration.h"
 #include "podlease/base/text.h"
 #include "podlease/pools/node_objects.h"
+#include "podlease/store/address_table.h"
+#include "podlease/store/block_table.h"
+#include "podlease/store/lease_table.h"
+#include "podlease/store/moment.h"
+#include "podlease/store/network_table.h"
 #include "podlease/store/registry.h"
+#include "podlease/store/transaction.h"
 #include "turn.h"
 
 namespace podlease::pools {
@@ -191,9 +197,10 @@ std::vector<Block> Blocks::spare(Transaction& transaction, const std::vector<Blo
     return {};  // one always stays
   }
   const std::optional<store::Network> known =
-      blocks.empty() ? std::nullopt : transaction.find_network(blocks.front().network);
+      blocks.empty() ? std::nullopt : store::NetworkTable(transaction).find(blocks.front().network);
   const auto is_at_rest = [&](const Block& block) {
-    return !known || transaction.is_at_rest(*known, block.cidr.range(), network.cooldown, now);
+    return !known || store::AddressTable(transaction)
+                         .is_at_rest(*known, block.cidr.range(), network.cooldown, now);
   };
   std::vector<Block> spare;
   std::vector<Block> empty;
@@ -203,7 +210,8 @@ std::vector<Block> Blocks::spare(Transaction& transaction, const std::vector<Blo
       continue;
     }
     const bool serves = network.pool != nullptr && may_serve(block, *network.pool);
-    const std::uint64_t leases = known ? transaction.leased_in(*known, block.cidr.range()) : 0;
+    const std::uint64_t leases =
+        known ? store::LeaseTable(transaction).count_in(*known, block.cidr.range()) : 0;
     if (leases > 0) {
       if (serves && block.cidr.range().size() > leases + kNeverLeased) {
         with_room.insert(block.cidr.family());
@@ -360,7 +368,7 @@ class Blocks::Call {
     in_store([&](Transaction& transaction) {
       for (const auto& [name, network] : networks) {
         const std::vector<Block> more =
-            Blocks::spare(transaction, transaction.blocks(name), network, now);
+            Blocks::spare(transaction, store::BlockTable(transaction).of(name), network, now);
         spare.insert(spare.end(), more.begin(), more.end());
       }
     });
@@ -448,15 +456,15 @@ class Blocks::Call {
   }
 
   [[nodiscard]] std::vector<Block> all_blocks() const {
-    return in_store([](Transaction& transaction) { return transaction.blocks(); });
+    return in_store([](Transaction& transaction) { return store::BlockTable(transaction).all(); });
   }
 
   void set(const Block& block) const {
-    in_store([&](Transaction& transaction) { transaction.set_block(block); });
+    in_store([&](Transaction& transaction) { store::BlockTable(transaction).set(block); });
   }
 
   void forget(const Block& block) const {
-    in_store([&](Transaction& transaction) { transaction.forget_block(block); });
+    in_store([&](Transaction& transaction) { store::BlockTable(transaction).forget(block); });
   }
 
   // An ADD may have leased from it since it was last looked at.
@@ -464,7 +472,7 @@ class Blocks::Call {
     return in_store([&](Transaction& transaction) {
       const bool is_empty = leased_in(transaction, block) == 0;
       if (is_empty) {
-        transaction.forget_block(block);
+        store::BlockTable(transaction).forget(block);
       }
       return is_empty;
     });
@@ -473,19 +481,20 @@ class Blocks::Call {
   // Likewise. Nothing is leased from it once it is said to be going.
   [[nodiscard]] bool begin_release(const Block& block, bool even_in_use) const {
     return in_store([&](Transaction& transaction) {
-      std::optional<Block> there = transaction.block(block.network, block.cidr);
+      std::optional<Block> there = store::BlockTable(transaction).find(block.network, block.cidr);
       if (!there || (leased_in(transaction, block) > 0 && !even_in_use)) {
         return false;
       }
       there->state = State::kReleasing;
-      transaction.set_block(*there);
+      store::BlockTable(transaction).set(*there);
       return true;
     });
   }
 
   [[nodiscard]] static std::uint64_t leased_in(Transaction& transaction, const Block& block) {
-    const std::optional<store::Network> network = transaction.find_network(block.network);
-    return network ? transaction.leased_in(*network, block.cidr.range()) : 0;
+    const std::optional<store::Network> network =
+        store::NetworkTable(transaction).find(block.network);
+    return network ? store::LeaseTable(transaction).count_in(*network, block.cidr.range()) : 0;
   }
 
   [[nodiscard]] std::uint64_t leased_in(const Block& block) const {
@@ -496,10 +505,11 @@ class Blocks::Call {
   void note_failure(const Block& block, const Error& error) const {
     log(LogLevel::kWarning, error.what());
     in_store([&](Transaction& transaction) {
-      if (std::optional<Block> there = transaction.block(block.network, block.cidr)) {
+      if (std::optional<Block> there =
+              store::BlockTable(transaction).find(block.network, block.cidr)) {
         there->attempted = moment();
         there->failure = error.what();
-        transaction.set_block(*there);
+        store::BlockTable(transaction).set(*there);
       }
     });
   }
@@ -637,9 +647,9 @@ class Blocks::Call {
     const std::uint64_t leases = in_store([&](Transaction& transaction) {
       const std::uint64_t count = leased_in(transaction, block);
       if (count == 0) {
-        transaction.forget_block(block);
+        store::BlockTable(transaction).forget(block);
       } else {
-        transaction.set_block(block);
+        store::BlockTable(transaction).set(block);
       }
       return count;
     });
@@ -653,7 +663,7 @@ class Blocks::Call {
   // Of this node's blocks the list says what was true when they were verified last.
   void tell_own_use(std::vector<kube::BlockBrief>& briefs) const {
     in_store([&](Transaction& transaction) {
-      for (const Block& block : transaction.blocks()) {
+      for (const Block& block : store::BlockTable(transaction).all()) {
         for (kube::BlockBrief& brief : briefs) {
           if (brief.name == block_name(block.cidr)) {
             brief.used = std::to_string(leased_in(transaction, block));
@@ -749,7 +759,7 @@ class Blocks::Call {
       options.folder = folder;
       try {
         Store store = Store::open_existing_or_empty(options);
-        for (const Block& block : store.begin().blocks()) {
+        for (const Block& block : store::BlockTable(store.begin()).all()) {
           ranges.push_back(block.cidr.range());
         }
       } catch (const Error& error) {
@@ -826,14 +836,16 @@ class Blocks::Call {
   bool release(const Block& block, Milliseconds cooldown) {
     const Moment now = moment();
     const bool begun = in_store([&](Transaction& transaction) {
-      std::optional<Block> there = transaction.block(block.network, block.cidr);
-      const std::optional<store::Network> network = transaction.find_network(block.network);
+      std::optional<Block> there = store::BlockTable(transaction).find(block.network, block.cidr);
+      const std::optional<store::Network> network =
+          store::NetworkTable(transaction).find(block.network);
       if (!there || there->state != State::kOwned ||
-          (network && !transaction.is_at_rest(*network, block.cidr.range(), cooldown, now))) {
+          (network && !store::AddressTable(transaction)
+                           .is_at_rest(*network, block.cidr.range(), cooldown, now))) {
         return false;
       }
       there->state = State::kReleasing;
-      transaction.set_block(*there);
+      store::BlockTable(transaction).set(*there);
       return true;
     });
     if (begun) {

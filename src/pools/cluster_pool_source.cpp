@@ -6,6 +6,12 @@
 #include "podlease/base/duration.h"
 #include "podlease/base/rfc3339.h"
 #include "podlease/base/text.h"
+#include "podlease/net/special_block.h"
+#include "podlease/store/block_table.h"
+#include "podlease/store/lease_table.h"
+#include "podlease/store/moment.h"
+#include "podlease/store/network_table.h"
+#include "podlease/store/transaction.h"
 #include "remembered.h"
 
 namespace podlease::pools {
@@ -68,8 +74,22 @@ PoolRange range_of(const Block& block, const PoolCidr* entry, const config::NetC
 }
 
 std::uint64_t leased_in(store::Transaction& transaction, const Block& block) {
-  const std::optional<store::Network> network = transaction.find_network(block.network);
-  return network ? transaction.leased_in(*network, block.cidr.range()) : 0;
+  const std::optional<store::Network> network =
+      store::NetworkTable(transaction).find(block.network);
+  return network ? store::LeaseTable(transaction).count_in(*network, block.cidr.range()) : 0;
+}
+
+// Throws kConfig for a CIDR in which no pod can have an address. Only leasing is refused: the
+// blocks of such a pool can still be given back and reaped.
+void refuse_special_blocks(const Pool& pool) {
+  for (const PoolCidr& entry : pool.cidrs) {
+    const auto overlap = net::overlap_with_special_block(entry.cidr.range());
+    if (overlap && !entry.draining) {
+      throw Error(ErrorKind::kConfig,
+                  "PodPool " + pool.name + " " + entry.cidr.to_string() + " " + *overlap,
+                  "podlease pool drain " + pool.name + " --cidr " + entry.cidr.to_string());
+    }
+  }
 }
 
 // What of the cluster a pool must not meet; whoever leases there would cut it off.
@@ -211,8 +231,8 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
   blocks_due_ = any_is_due(blocks, transaction, now);
   for (const Block& block : blocks) {
     if (telling && block.state == State::kLost) {
-      if (const auto network = transaction.find_network(block.network)) {
-        knowledge.warnings.push_back(affected(block, transaction.leases(network)));
+      if (const auto network = store::NetworkTable(transaction).find(block.network)) {
+        knowledge.warnings.push_back(affected(block, store::LeaseTable(transaction).all(network)));
       }
     }
   }
@@ -224,6 +244,7 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
   }
   try {
     pool_ = read_pool(*view.pool.object);
+    refuse_special_blocks(*pool_);
     if (view.node.object) {
       refuse_overlap(*pool_, *view.node.object, *conf_);
     }
@@ -258,7 +279,7 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
 
 std::vector<Block> ClusterPoolSource::blocks_as_of(const NodeObjects::View& view,
                                                    store::Transaction& transaction) const {
-  std::vector<Block> blocks = transaction.blocks(conf_->essentials.name);
+  std::vector<Block> blocks = store::BlockTable(transaction).of(conf_->essentials.name);
   if (view.pool.object) {
     for (Block& block : blocks) {
       if (block.pool == view.pool.object->name) {
@@ -385,8 +406,9 @@ void ClusterPoolSource::refresh(bool urgent) {
     }
     const std::vector<Block> blocks = blocks_as_of(view, transaction);
     for (const Block& block : blocks) {
-      if (transaction.block(block.network, block.cidr)->reap_grace != block.reap_grace) {
-        transaction.set_block(block);
+      if (store::BlockTable(transaction).find(block.network, block.cidr)->reap_grace !=
+          block.reap_grace) {
+        store::BlockTable(transaction).set(block);
       }
     }
     blocks_due_ = any_is_due(blocks, transaction, now);
@@ -415,10 +437,10 @@ void ClusterPoolSource::grow(const std::vector<Family>& families, const store::M
 bool ClusterPoolSource::explored(store::Transaction& transaction) {
   bool news = false;
   for (const Block& block : unexplored_) {
-    std::optional<Block> there = transaction.block(block.network, block.cidr);
+    std::optional<Block> there = store::BlockTable(transaction).find(block.network, block.cidr);
     if (there && there->unexplored && there->claim_id == block.claim_id) {
       there->unexplored = false;
-      transaction.set_block(*there);
+      store::BlockTable(transaction).set(*there);
       news = true;
     }
   }

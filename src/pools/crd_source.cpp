@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "podlease/base/text.h"
+#include "podlease/net/special_block.h"
 #include "podlease/pools/node_source.h"
 #include "remembered.h"
 
@@ -30,6 +31,9 @@ Pool read_pool(const kube::CiliumNode& node, const std::string& pod, Family fami
       }
     } else if (address->family() != family) {
       continue;
+    } else if (const auto overlap = net::overlap_with_special_block(net::Range::single(*address))) {
+      warnings.push_back("CiliumNode " + node.name + " spec.ipam.pool " + text + " " + *overlap +
+                         ", and is passed over");
     } else if (owner.empty()) {
       free.push_back(net::Range::single(*address));
     } else if (owner == pod) {

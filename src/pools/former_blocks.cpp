@@ -1,10 +1,14 @@
 #include "podlease/pools/former_blocks.h"
 
+#include "podlease/store/block_table.h"
+#include "podlease/store/moment.h"
+#include "podlease/store/transaction.h"
+
 namespace podlease::pools {
 
 Knowledge FormerBlocks::consult(store::Transaction& transaction, const store::Moment& now) const {
   Knowledge knowledge = source_->consult(transaction, now);
-  const std::vector<store::Block> blocks = transaction.blocks(network_);
+  const std::vector<store::Block> blocks = store::BlockTable(transaction).of(network_);
   for (const store::Block& block : blocks) {
     knowledge.looks.push_back({.place = "block " + block.cidr.to_string(),
                                .value = "PodPool " + block.pool,

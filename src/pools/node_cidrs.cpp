@@ -148,10 +148,6 @@ NodeCidrs find_node_cidrs(const std::vector<CidrSource>& sources, const std::str
       consider(candidate, result);
     }
   }
-  std::stable_sort(result.found.begin(), result.found.end(),
-                   [](const FoundCidr& a, const FoundCidr& b) {
-                     return a.cidr.cidr.family() < b.cidr.cidr.family();
-                   });
   return result;
 }
 

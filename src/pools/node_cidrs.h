@@ -19,13 +19,16 @@ struct FoundCidr {
 };
 
 struct NodeCidrs {
-  std::vector<FoundCidr> found;  // IPv4 before IPv6, one of each at most
+  // At most one per family. The order is that of the sources, and within a source that in which the
+  // CIDRs are written there: it is the order of an answer.
+  std::vector<FoundCidr> found;
   std::vector<Look> looks;
   std::vector<std::string> warnings;
 };
 
-// By `sources` in order, each family from the first that has it; within a source the first CIDR of
-// a family counts. Either object may be missing. Values that are no CIDR are passed over, and said.
+// Looks through `sources` in order and takes each family from the first source that has it; within
+// a source the first CIDR of a family counts. Either object may be missing. A value that is not a
+// CIDR is passed over with a warning.
 [[nodiscard]] NodeCidrs find_node_cidrs(const std::vector<config::CidrSource>& sources,
                                         const std::string& pool, const kube::Node* node,
                                         const kube::CiliumNode* cilium_node);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "podlease/store/moment.h"
+#include "podlease/store/object_table.h"
+#include "podlease/store/transaction.h"
 #include "turn.h"
 
 namespace podlease::pools {
@@ -88,7 +91,7 @@ NodeObjects::NodeObjects(Options options, const NodeReader& reader, const Clock&
 
 NodeObjects::View NodeObjects::view(store::Transaction& transaction, const Moment& now) const {
   const auto record = [&](const std::optional<RemoteObject>& read, const std::string& key) {
-    return read ? read : transaction.remote_object(key);
+    return read ? read : store::ObjectTable(transaction).find(key);
   };
   View view{.node = remembered(record(node_, node_key(options_.key)), kube::parse_node)};
   std::vector<const std::optional<RemoteObject>*> records{&view.node.record};
@@ -151,9 +154,10 @@ void NodeObjects::read_and_record() {
                                           : store::Store::open_existing_or_empty(options_.store);
   store::Transaction transaction = store.begin();
   const auto record = [&](const std::string& key, const auto& reading) {
-    RemoteObject after = updated(transaction.remote_object(key), reading, readings.server, now);
+    RemoteObject after =
+        updated(store::ObjectTable(transaction).find(key), reading, readings.server, now);
     if (options_.recording) {
-      transaction.set_remote_object(key, after);
+      store::ObjectTable(transaction).set(key, after);
     }
     return after;
   };

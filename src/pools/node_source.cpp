@@ -88,6 +88,13 @@ Knowledge NodeSource::consult(store::Transaction& transaction, const store::Mome
   }
 
   knowledge.stale = view.stale;
+  offer_from(view, cidrs.found, knowledge);
+  return knowledge;
+}
+
+void NodeSource::offer_from(const NodeObjects::View& view,
+                            const std::vector<FoundCidr>& found_cidrs, Knowledge& knowledge) const {
+  const kube::Node* const node = view.node.object ? &*view.node.object : nullptr;
   Offer offer;
   if (node != nullptr) {
     offer.taken = cilium_addresses(*node, knowledge.warnings);
@@ -101,10 +108,10 @@ Knowledge NodeSource::consult(store::Transaction& transaction, const store::Mome
   }
   config::NetConf conf = *conf_;
   try {
-    document_->resolve(conf, without_source(cidrs.found));
+    document_->resolve(conf, without_source(found_cidrs));
   } catch (const Error& error) {
     knowledge.answer = error;
-    return knowledge;
+    return;
   }
   knowledge.warnings.insert(
       knowledge.warnings.end(),
@@ -112,7 +119,7 @@ Knowledge NodeSource::consult(store::Transaction& transaction, const store::Mome
       conf.warnings.end());
   offer.sets = offered_sets(conf.range_sets, std::move(never),
                             [&](const config::AddressRange& range) -> std::string {
-                              for (const FoundCidr& found : cidrs.found) {
+                              for (const FoundCidr& found : found_cidrs) {
                                 if (found.cidr.cidr == range.subnet) {
                                   return found.source;
                                 }
@@ -120,7 +127,6 @@ Knowledge NodeSource::consult(store::Transaction& transaction, const store::Mome
                               return "static";
                             });
   knowledge.answer = std::move(offer);
-  return knowledge;
 }
 
 }  // namespace podlease::pools

@@ -8,6 +8,7 @@
 
 #include "podlease/base/clock.h"
 #include "podlease/base/error.h"
+#include "podlease/store/moment.h"
 #include "podlease/store/transaction.h"
 
 namespace podlease::pools {

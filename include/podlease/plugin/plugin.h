@@ -29,6 +29,9 @@ struct World {
 // Serves one request. Returns the exit status: 0, or 1 after an error document. Never throws.
 [[nodiscard]] int run(const World& world);
 
+// On which wire a network is, as area ipam takes it.
+[[nodiscard]] ipam::Wiring wiring_of(const config::NetConf& conf);
+
 // What an ADD for this configuration asks of area ipam; `explain` uses it too.
 [[nodiscard]] ipam::AddRequest add_request(const cni::Request& request, const cni::Args& args,
                                            const config::NetConf& conf);

@@ -18,7 +18,10 @@
 #include "podlease/net/address.h"
 #include "podlease/pools/api_budget.h"
 #include "podlease/pools/pool.h"
+#include "podlease/store/block_table.h"
+#include "podlease/store/moment.h"
 #include "podlease/store/store.h"
+#include "podlease/store/transaction.h"
 
 // The blocks of this node: claimed, kept, and given back (DESIGN, section 7; cluster-pool).
 //

@@ -14,7 +14,10 @@
 #include "podlease/kube/objects.h"
 #include "podlease/kube/pool_objects.h"
 #include "podlease/pools/api_budget.h"
+#include "podlease/store/moment.h"
+#include "podlease/store/object_table.h"
 #include "podlease/store/store.h"
+#include "podlease/store/transaction.h"
 
 // The objects of this node in the cluster: what was last read of them, and reading them again.
 namespace podlease::pools {

@@ -10,6 +10,8 @@
 
 namespace podlease::pools {
 
+struct FoundCidr;
+
 // Mode kubernetes, and ranges of mode static that name the node's CIDR: the addresses of the CIDRs
 // that this node's objects say, less those that Cilium keeps for itself.
 class NodeSource final : public Source {
@@ -24,6 +26,10 @@ class NodeSource final : public Source {
   void refresh(bool urgent) override { objects_->refresh(urgent); }
 
  private:
+  // What the CIDRs that were found offer, or why they offer nothing.
+  void offer_from(const NodeObjects::View& view, const std::vector<FoundCidr>& found_cidrs,
+                  Knowledge& knowledge) const;
+
   const config::Document* document_;
   const config::NetConf* conf_;
   NodeObjects* objects_;

@@ -11,6 +11,7 @@
 #include "podlease/net/interval_set.h"
 #include "podlease/net/prefix.h"
 #include "podlease/net/range.h"
+#include "podlease/store/moment.h"
 #include "podlease/store/transaction.h"
 
 // Which addresses an attachment may draw from, in which order: a small class for each mode behind
