@@ -355,8 +355,9 @@ def test_a_block_deleted_in_use_goes_with_its_last_lease(
         held = add(node1, *pods[:2])
         (deleted,) = blocks(pooled)
         pooled.kubectl.delete("podblock", deleted.name, wait=False)
-        # Learns of it when it looks: every hour and a half, or after a boot.
-        node1.reboot()
+        # Learns of it when it looks: every hour and a half.
+        age_blocks(node1, minutes=95)
+        until_leased(node1, pods[5])
         assert add(node1, *pods[:2]) == held
         assert not inside(add(node1, pods[2])[0], [deleted.cidr])
         assert {each.name: each.ending for each in blocks(pooled)}[deleted.name]
@@ -397,7 +398,7 @@ def test_a_block_that_became_another_nodes_is_not_leased_from(
         (lost,) = blocks(pooled)
         pools.clear_blocks(pooled.kubectl)
         add(node2, "late")
-        node1.reboot()
+        node1.podlease("gc", statuses=(0, 2))
         refused(node1.call("ADD", pods[2]), EXHAUSTED, "PodPool default")
         assert node1.leased() == sorted(held)
         assert add(node1, *pods[:2]) == held

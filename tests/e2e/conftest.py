@@ -12,7 +12,7 @@ import pytest
 from lab import places
 from lab.ipam import Ipam
 
-pytest_plugins = ["lab.netns", "lab.containerd"]
+pytest_plugins = ["lab.netns", "lab.containerd", "lab.world"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

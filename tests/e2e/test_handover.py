@@ -340,6 +340,43 @@ def test_pods_may_start_and_stop_between_export_and_switch(dual: Node):
     dual.delete(*list(dual.live))
 
 
+def test_a_command_ends_the_sharing(dual: Node):
+    dual.type = PODLEASE
+    dual.add("a", "b")
+    dual.export()
+    exported = dual.held_files()
+    dual.export("--end-sharing", "--dry-run")
+    dual.add("c")
+    assert dual.held_files() == dual.living(), "a rehearsal ends nothing"
+    exported = dual.held_files()
+    dual.export("--end-sharing")
+    dual.add("d")
+    dual.delete("a", "c")
+    dual.add("e", "f")
+    assert dual.held_files() == exported, "what stands there is left alone"
+    assert dual.leases() == dual.living()
+    dual.export("--end-sharing")  # once more changes nothing
+    dual.export()
+    assert dual.held_files() == dual.living()
+    dual.type = HOST_LOCAL
+    dual.add("g", "h")
+    dual.delete(*list(dual.live))
+
+
+def test_sharing_ends_only_where_there_is_such_a_network(dual: Node):
+    dual.type = PODLEASE
+    dual.add("a")
+    dual.export()
+    command = [places.podlease(), "export", "--host-local", "--end-sharing", "--network"]
+    unknown = subprocess.run([*command, "other"], capture_output=True, text=True)
+    assert unknown.returncode != 0 and "other" in unknown.stderr
+    to = subprocess.run([*command, NETWORK, "--to", "/run/x"], capture_output=True, text=True)
+    assert to.returncode != 0 and "--to" in to.stderr
+    assert not Path("/run/x").exists()
+    dual.add("b")
+    assert dual.held_files() == dual.living()
+
+
 def test_what_podlease_deletes_after_an_export_is_free_for_host_local(dual: Node):
     """The runtime calls podlease for the DEL of what podlease had started, for as long as that
     lives."""

@@ -501,10 +501,13 @@ def test_ten_thousand_overlapping_range_sets_are_refused_fast(plugin: Plugin):
 
 
 def test_the_exhaustion_of_ten_thousand_ranges_is_told_in_a_readable_line(plugin: Plugin):
-    nothing = [{"subnet": subnet, "gateway": "none"} for subnet in subnets(10_000)]
-    config = plugin.config(nothing, exclude=["10.0.0.0/8"])
-    error = error_of(plugin.add(config))
+    ranges = [{"subnet": subnet, "gateway": "none"} for subnet in subnets(10_000)]
+    one = plugin.config(ranges, exclude=["10.0.0.0/32", "10.0.0.2-10.255.255.255"])
+    assert plugin.add(one, container_id="first").ok
+    error = error_of(plugin.add(one, container_id="second"))
     assert error["code"] == EXHAUSTED and "no IP addresses available in range set" in error["msg"]
+    none = error_of(plugin.add(plugin.config(ranges, exclude=["10.0.0.0/8"])))
+    assert none["code"] == CONFIG and len(none["msg"]) < 500, none
 
 
 def test_ten_thousand_exclusions_are_fast(plugin: Plugin):

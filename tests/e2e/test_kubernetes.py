@@ -20,10 +20,11 @@ CONFIG, TRY_AGAIN = 7, 11
 class World:
     """A node of a cluster: its API server, and a configuration that leases from its podCIDR."""
 
-    def __init__(self, tmp: Path) -> None:
-        self.api = ApiServer(tmp / "api")
+    def __init__(self, tmp: Path, address: str = "127.0.0.1") -> None:
+        self.api = ApiServer(tmp / "api", address)
         self.folder = tmp / "store"
         self.tmp = tmp
+        self.main: dict[str, Any] = {}  # of the main plugin
         self.kubeconfig = self.api.kubeconfig()
 
     def config(self, refresh: str = "60s", timeout: str = "2s", **ipam: Any) -> dict:
@@ -35,7 +36,7 @@ class World:
             **ipam.pop("kubernetes", {}),
         }
         own = {"type": "podlease", "dataDir": str(self.folder), "kubernetes": kubernetes, **ipam}
-        return {"cniVersion": "1.1.0", "name": "net", "ipam": own}
+        return {"cniVersion": "1.1.0", "name": "net", **self.main, "ipam": own}
 
     def call(self, verb: str, container_id: str = "a", **options: Any):
         return cni.call(
@@ -212,10 +213,26 @@ def test_dual_stack_is_all_or_nothing(world: World):
     assert len(world.command("list")) == 2
 
 
-def test_a_cidr_that_holds_the_api_server_is_refused(world: World):
+def test_a_cidr_that_holds_the_api_server_is_refused(tmp_path: Path):
+    subprocess.run(["ip", "link", "add", "api0", "type", "bridge"], check=True)
+    subprocess.run(["ip", "address", "add", "10.244.1.9/32", "dev", "api0"], check=True)
+    subprocess.run(["ip", "link", "set", "api0", "up"], check=True)
+    world = World(tmp_path, "10.244.1.9")
+    try:
+        world.api.set_node(node(podCIDRs=["10.244.1.0/28"]))
+        # On a network that the host does not route it is left out, as all that the host has.
+        given = [address for n in range(12) for address in world.addresses(f"c{n}")]
+        assert len(set(given)) == 12 and "10.244.1.9/28" not in given
+        world.main = {"type": "ptp"}
+        message = world.refused(CONFIG)
+        assert "10.244.1.9" in message and "API server" in message
+    finally:
+        world.api.close()
+
+
+def test_a_cidr_of_loopback_is_refused(world: World):
     world.api.set_node(node(podCIDRs=["127.0.0.0/24"]))
-    message = world.refused(CONFIG, gateway="none")
-    assert "127.0.0.1" in message and "API server" in message
+    assert "127.0.0.0/8" in world.refused(CONFIG, gateway="none")
 
 
 @pytest.mark.parametrize("verb", ["explain", "doctor"])

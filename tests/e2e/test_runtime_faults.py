@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator, Optional
 
@@ -19,8 +19,20 @@ EXCLUDED = ["10.92.0.5-10.92.0.6", "fd00:92::5-fd00:92::7"]
 ROOM = 3
 GRACE = 60  # kGrace of src/ipam/reclaim.h, in seconds
 
-# In place of the plugin: the same, by another clock.
+# In place of the plugin: the same, by another clock, and with a process in the pod's namespace:
+# that other pods' namespaces are empty is only believed where a process of some pod is seen, as the
+# sandbox is not in the machine's first PID namespace (FACTS, section 1).
 CLOCK = """#!/bin/sh
+if [ "$CNI_COMMAND" = ADD ]; then
+  setpriv --pdeathsig KILL nsenter --net="$CNI_NETNS" sleep 60 </dev/null >/dev/null 2>&1 &
+  resident=$!
+  until [ "$(cat /proc/$resident/comm)" = sleep ]; do
+    sleep 0.01
+  done
+  trap 'kill $resident' EXIT
+  unshare --time --fork --kill-child --boottime "$(cat {clock})" {podlease}
+  exit
+fi
 exec unshare --time --fork --kill-child --boottime "$(cat {clock})" {podlease}
 """
 
@@ -144,7 +156,10 @@ def plugin_in_queue(besides: int = 0) -> int:
 
 
 def running_plugins() -> list[str]:
-    names = (path.read_text().strip() for path in Path("/proc").glob("[0-9]*/comm"))
+    names = []
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # has ended
+            names.append(path.read_text().strip())
     return [name for name in names if name in ("podlease", "bridge", "gate")]
 
 
@@ -258,14 +273,39 @@ def test_pods_that_come_back_have_their_addresses_at_once(lab: Lab):
     lab.refuse("other")
 
 
+def processes_in(path: Path) -> list[int]:
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # has ended
+            if (each / "ns/net").stat().st_ino == path.stat().st_ino:
+                found.append(int(each.name))
+    return found
+
+
 def test_the_late_end_of_an_old_sandbox_takes_nothing_from_the_new_one(lab: Lab):
-    """Its namespace is gone behind containerd's back."""
+    """Its processes and its namespace are gone behind containerd's back."""
     ((old, before),) = lab.run("web-0").items()
     (name,) = netns.names()
+    for pid in processes_in(netns.FOLDER / name):
+        os.kill(pid, signal.SIGKILL)
+    for _ in rounds("the end of the pod's process"):
+        if not processes_in(netns.FOLDER / name):
+            break
     netns.remove(name)
     ((new, after),) = lab.run("web-0", attempt=1).items()
     assert after == before
     lab.containerd.stop_pods(old)
     lab.containerd.remove_pods(old)
     assert sorted(lab.ipam.leased()) == sorted(after)
+    assert {lease["containerID"] for lease in lab.ipam.leases()} == {new}
+
+
+def test_a_sandbox_without_a_name_keeps_its_address_while_its_process_lives(lab: Lab):
+    ((old, before),) = lab.run("web-0").items()
+    (name,) = netns.names()
+    netns.remove(name)
+    ((new, after),) = lab.run("web-0", attempt=1).items()
+    assert not set(after) & set(before)
+    lab.containerd.stop_pods(old)
+    lab.containerd.remove_pods(old)
     assert {lease["containerID"] for lease in lab.ipam.leases()} == {new}

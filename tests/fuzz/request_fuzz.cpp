@@ -27,6 +27,7 @@
 #include <iostream>
 #include <map>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -41,6 +42,7 @@
 #include "podlease/net/prefix.h"
 #include "podlease/plugin/plugin.h"
 #include "podlease/store/store.h"
+#include "podlease/store/verify.h"
 #include "scratch.h"
 
 namespace podlease {
@@ -71,7 +73,17 @@ class MadeUpHost final : public host::Host {
   [[nodiscard]] std::string boot_id() const override { return "boot"; }
   [[nodiscard]] host::Names names() const override { return {}; }
 
-  [[nodiscard]] host::NetnsSight look_at(const fs::path& netns) const override {
+  [[nodiscard]] host::View view() const override {
+    return {.pid_namespace = 4026531836, .is_initial = true};
+  }
+  [[nodiscard]] std::optional<host::NetnsId> folder_of(const fs::path& netns) const override {
+    const std::string folder = netns.parent_path().string();
+    return folder.starts_with("/proc/") || folder.ends_with('?')
+               ? std::nullopt
+               : std::optional(host::NetnsId{.device = 25, .inode = number_of(folder)});
+  }
+
+  [[nodiscard]] host::NetnsAt netns_at(const fs::path& netns) const override {
     const std::string name = netns.string();
     if (name.ends_with('!')) {
       return {.state = host::NetnsState::kAbsent, .id = {}};
@@ -79,14 +91,22 @@ class MadeUpHost final : public host::Host {
     if (name.ends_with('?') || name.empty()) {
       return {.state = host::NetnsState::kDoubt, .id = {}};
     }
-    return {.state = host::NetnsState::kAlive,
-            .id = {.device = 4, .inode = std::hash<std::string>{}(name) | 1U}};
+    const host::NetnsId id{.device = 4, .inode = number_of(name)};
+    if (id.inode % 3 == 0) {
+      occupied_.insert(id);
+    }
+    return {.state = host::NetnsState::kAlive, .id = id};
+  }
+
+  [[nodiscard]] std::uint64_t cookie_at(const std::string& /*path*/,
+                                        const host::NetnsId& netns) const override {
+    return netns.inode % 5 == 0 ? 0 : netns.inode >> 1U | 1U;
   }
 
   // One with a name, in which every address is one that the corpus asks for.
   [[nodiscard]] std::vector<host::NamedNetns> named_namespaces() const override {
     const fs::path path = "/run/netns/pod";
-    return {{.path = path, .id = look_at(path).id}};
+    return {{.path = path, .id = netns_at(path).id}};
   }
 
   [[nodiscard]] std::optional<std::vector<host::PodAddress>> addresses_in(
@@ -98,9 +118,13 @@ class MadeUpHost final : public host::Host {
     return addresses;
   }
 
-  // Yes, no and unknown.
-  [[nodiscard]] std::optional<bool> is_inhabited(const host::NetnsId& netns) const override {
-    return netns.inode % 3 == 2 ? std::nullopt : std::optional(netns.inode % 3 == 0);
+  // Processes are in one of three namespaces; every third walk cannot read all of them.
+  [[nodiscard]] host::Occupied occupied() const override {
+    host::Occupied occupied{.processes = {}, .complete = ++walks_ % 3 != 0};
+    for (const host::NetnsId& netns : occupied_) {
+      occupied.processes.emplace(netns, 1000 + static_cast<int>(occupied.processes.size()));
+    }
+    return occupied;
   }
 
   [[nodiscard]] std::chrono::sys_time<Milliseconds> booted_at() const override {
@@ -114,18 +138,33 @@ class MadeUpHost final : public host::Host {
     return host::AddressHolder{.kind = host::AddressHolder::Kind::kInterface, .interface = "cni0"};
   }
 
-  [[nodiscard]] std::vector<host::RoutedNetwork> routed_networks(
-      net::Family /*family*/) const override {
-    return {};
+  [[nodiscard]] host::HostNetworks networks() const override {
+    const host::NextHop link{.gateway = {}, .interface = 2};
+    const host::NextHop router{.gateway = net::Address::parse("10.9.0.254"), .interface = 2};
+    return {.interfaces = {{.index = 2, .name = "eth0", .kind = {}}},
+            .addresses = {{.address = *net::Prefix::parse("10.9.0.1/24"), .interface = 2}},
+            .routes = {{.destination = *net::Prefix::parse("10.9.0.0/24"),
+                        .table = 254,
+                        .is_connected = true,
+                        .next_hops = {link}},
+                       {.destination = *net::Prefix::parse("0.0.0.0/0"),
+                        .table = 254,
+                        .is_connected = false,
+                        .next_hops = {router}}}};
   }
-  [[nodiscard]] std::optional<host::Uplink> uplink(net::Family family) const override {
-    if (family == net::Family::kIpv6) {
-      return std::nullopt;
-    }
-    return host::Uplink{.address = *net::Prefix::parse("10.9.0.1/24"),
-                        .gateway = net::Address::parse("10.9.0.254"),
-                        .interface = "eth0"};
+
+  [[nodiscard]] bool is_reachable_neighbour(net::Address address,
+                                            const std::string& /*interface*/) const override {
+    return address.bits() % 16 == 5;
   }
+
+ private:
+  static std::uint64_t number_of(const std::string& name) {
+    return std::hash<std::string>{}(name) | 1U;
+  }
+
+  mutable std::set<host::NetnsId> occupied_;
+  mutable int walks_ = 0;
 };
 
 // Goes on by itself, and by the whole of each sleep at once.
@@ -308,7 +347,7 @@ Answer serve(const Scene& scene, const MadeUpHost& host, const MadeUpClock& cloc
       .clock = &clock,
       .places = {.registry = scene.registry(),
                  .host_local = scene.host_local(),
-                 .cni_cache = scene.host_local() / "cache"},
+                 .cni_caches = {scene.host_local() / "cache"}},
       .data_dir = scene.data_dir()};
   const int status = plugin::run(world);
   lseek(output.get(), 0, SEEK_SET);
@@ -366,7 +405,7 @@ void check_stores(const Scene& scene) {
     std::optional<store::Store> store =
         store::Store::open_existing({.folder = folder, .registry = scene.registry()});
     if (store) {
-      store->begin().verify();
+      store::verify(store->begin());
     }
   }
 }

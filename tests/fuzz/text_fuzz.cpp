@@ -196,7 +196,7 @@ void check_cni_cache(std::string_view text) {
   static const ScratchFolder folder;
   const auto read = [&](std::string_view body) {
     std::ofstream(folder.path() / "lab-c1-eth0", std::ios::binary) << body;
-    return host::read_cni_cache(folder.path());
+    return host::read_cni_cache({folder.path()});
   };
   const host::CniCache cache = read(text);
   demand(cache.attachments.size() + cache.skipped.size() == 1, "is not one file", text);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +66,21 @@ UniqueFd input_of(const Call& call) {
   return input;
 }
 
+// As a process that looks at the machine from there.
+class Standing {
+ public:
+  Standing(SimHost& host, std::size_t view) : host_(&host), before_(host.current_view()) {
+    host.look_from(view);
+  }
+  Standing(const Standing&) = delete;
+  Standing& operator=(const Standing&) = delete;
+  ~Standing() { host_->look_from(before_); }
+
+ private:
+  SimHost* host_;
+  std::size_t before_;
+};
+
 void limit_files(rlim_t size) {
   const rlimit limit{.rlim_cur = size, .rlim_max = RLIM_INFINITY};
   static_cast<void>(setrlimit(RLIMIT_FSIZE, &limit));
@@ -114,14 +130,13 @@ std::string Answer::in_short() const {
   return text;
 }
 
-Caller::Caller(const std::filesystem::path& folder, Hook& hook, const SimHost& host,
-               SimClock& clock)
+Caller::Caller(const std::filesystem::path& folder, Hook& hook, SimHost& host, SimClock& clock)
     : data_dir_(folder / "data"),
       default_data_dir_(folder / "default"),
       sink_(folder / "sink"),
       places_{.registry = folder / "stores",
               .host_local = folder / "networks",
-              .cni_cache = folder / "results"},
+              .cni_caches = {folder / "results"}},
       hook_(&hook),
       host_(&host),
       clock_(&clock) {
@@ -133,6 +148,7 @@ Caller::Caller(const std::filesystem::path& folder, Hook& hook, const SimHost& h
 }
 
 int Caller::run(int input, int output, const Call& call) {
+  const Standing standing(*host_, call.view);
   const auto getenv = [&call](const char* name) -> std::optional<std::string> {
     const std::string_view wanted = name;
     if (wanted == "CNI_COMMAND") {
@@ -148,13 +164,52 @@ int Caller::run(int input, int output, const Call& call) {
                                                                  : nullptr;
     return value == nullptr || value->empty() ? std::nullopt : std::optional(*value);
   };
-  return plugin::run({.getenv = getenv,
-                      .input = input,
-                      .output = output,
-                      .host = host_,
-                      .clock = clock_,
-                      .places = places_,
-                      .data_dir = default_data_dir_});
+  const int status = plugin::run({.getenv = getenv,
+                                  .input = input,
+                                  .output = output,
+                                  .host = host_,
+                                  .clock = clock_,
+                                  .places = places_,
+                                  .data_dir = default_data_dir_});
+  stamp_files();
+  return status;
+}
+
+void Caller::stamp_files() {
+  for (const char* const name : {"podlease.db", "podlease.db-wal"}) {
+    const std::filesystem::path path = data_dir_ / name;
+    struct stat file {};
+    if (stat(path.c_str(), &file) != 0 ||
+        stamps_[name] ==
+            std::pair{std::int64_t{file.st_mtim.tv_sec}, std::int64_t{file.st_mtim.tv_nsec}}) {
+      continue;
+    }
+    const std::int64_t wall = clock_->wall().time_since_epoch().count();
+    const timespec time{.tv_sec = wall / 1000, .tv_nsec = wall % 1000 * 1'000'000};
+    const std::array<timespec, 2> times{time, time};
+    static_cast<void>(utimensat(AT_FDCWD, path.c_str(), times.data(), 0));
+    stamps_[name] = {time.tv_sec, time.tv_nsec};
+  }
+  // The younger of the two, which may have been written before the clock was set back.
+  last_written_ = {};
+  for (const auto& [name, stamp] : stamps_) {
+    last_written_ = std::max(last_written_, std::chrono::sys_time<Milliseconds>(Milliseconds(
+                                                stamp.first * 1000 + stamp.second / 1'000'000)));
+  }
+}
+
+std::string Caller::sweep(std::size_t view) {
+  const Standing standing(*host_, view);
+  const Log log(*clock_);
+  const ipam::Leases leases(*host_, *clock_, log, places_, data_dir_, Milliseconds(10'000));
+  std::string refusal;
+  try {
+    static_cast<void>(leases.sweep({}));
+  } catch (const Error& error) {
+    refusal = error.what();
+  }
+  stamp_files();
+  return refusal;
 }
 
 std::string Caller::drain() const {
@@ -242,6 +297,7 @@ Answer Caller::call_and_crash(const Call& call, const Crash& crash) {
     }
   }
   clock_->pass(*slept_until - clock_->true_time());
+  stamp_files();
   Answer answer;
   answer.output = drain();
   answer.crashed = !WIFEXITED(status) || WEXITSTATUS(status) == kHookExit;

@@ -1,9 +1,12 @@
 #ifndef PODLEASE_TESTS_SIM_CALLER_H_
 #define PODLEASE_TESTS_SIM_CALLER_H_
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "machine.h"
@@ -18,9 +21,10 @@ struct Call {
   std::string verb;
   std::string container;
   std::string ifname;
-  std::string netns;  // empty: not set
-  std::string args;   // CNI_ARGS
-  std::string input;  // stdin
+  std::string netns;     // empty: not set
+  std::string args;      // CNI_ARGS
+  std::string input;     // stdin
+  std::size_t view = 0;  // from where it is made
 };
 
 struct Answer {
@@ -51,7 +55,7 @@ struct Crash {
 
 class Caller {
  public:
-  Caller(const std::filesystem::path& folder, Hook& hook, const SimHost& host, SimClock& clock);
+  Caller(const std::filesystem::path& folder, Hook& hook, SimHost& host, SimClock& clock);
 
   [[nodiscard]] Answer call(const Call& call);
   // Into a descriptor that nobody will read from.
@@ -59,9 +63,16 @@ class Caller {
   // Into a pipe whose reader leaves at the n-th question to the machine.
   [[nodiscard]] Answer call_unread(const Call& call, std::size_t question);
   [[nodiscard]] Answer call_and_crash(const Call& call, const Crash& crash);
+  // `podlease gc` of all networks. What it was refused with; empty if it ran.
+  std::string sweep(std::size_t view);
 
   [[nodiscard]] const std::filesystem::path& data_dir() const { return data_dir_; }
   [[nodiscard]] const ipam::Places& places() const { return places_; }
+  // What was written now bears the time that the made-up clock tells. Each call does it, but not
+  // whoever else opens the store.
+  void stamp_files();
+  // When that was last done, by the clock on the wall.
+  [[nodiscard]] std::chrono::sys_time<Milliseconds> last_written() const { return last_written_; }
   // Size of the store's log now; 0 without one.
   [[nodiscard]] std::size_t log_size() const;
 
@@ -74,8 +85,11 @@ class Caller {
   std::filesystem::path sink_;
   ipam::Places places_;
   Hook* hook_;
-  const SimHost* host_;
+  SimHost* host_;
   SimClock* clock_;
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>>
+      stamps_;  // of files, as they were set
+  std::chrono::sys_time<Milliseconds> last_written_{};
   UniqueFd read_end_;
   UniqueFd write_end_;
 };

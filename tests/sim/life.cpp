@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <iostream>
 #include <utility>
 
@@ -20,13 +21,13 @@ using net::Address;
 
 constexpr std::array<std::string_view, 3> kVersions{"0.4.0", "1.0.0", "1.1.0"};
 constexpr std::size_t kRemembered = 50;  // lines of history
-constexpr std::size_t kPast = 64;        // ended sandboxes whose DEL may come again
 
 std::vector<Network> make_networks(Random& random, const std::filesystem::path& data_dir) {
   std::vector<Network> networks;
-  networks.emplace_back("net0", "eth0", data_dir, random);
-  if (random.one_in(3)) {
-    networks.emplace_back("net1", "net1", data_dir, random);
+  networks.emplace_back("net0", "eth0", data_dir, nullptr, random);
+  if (random.one_in(2)) {
+    const Network first = networks.front();
+    networks.emplace_back("net1", "net1", data_dir, &first, random);
   }
   for (Network& network : networks) {
     network.status_fails_when_exhausted = random.one_in(3);
@@ -35,14 +36,6 @@ std::vector<Network> make_networks(Random& random, const std::filesystem::path& 
 }
 
 }  // namespace
-
-// How often what happens, for some hundred events.
-struct Life::Phase {
-  std::string_view name;
-  std::size_t fill;  // running pods, in percent of the smallest range set
-  std::size_t start, restart, stop, lose, retry, repeat_add, repeat_del, check, collect;
-  std::size_t time, chaos;
-};
 
 Life::Life(const Options& options, const std::filesystem::path& folder)
     : options_(options),
@@ -55,9 +48,26 @@ Life::Life(const Options& options, const std::filesystem::path& folder)
       folder_(folder) {
   tells_uids_ = !random_.one_in(5);
   podman_ = random_.one_in(5);
-  folders_.push_back(random_.percent(70) ? Folder::kRunNetns : pick_folder());
+  folders_.push_back(random_.percent(60) ? Folder::kRunNetns : pick_folder());
   if (random_.one_in(3)) {
     folders_.push_back(pick_folder());
+  }
+  has_fickle_machine_id_ = random_.one_in(5);
+  has_clock_ = !random_.one_in(5);
+  host_.kernel_has_cookies = !random_.one_in(5);
+  host_.own_names = {.host_name = "node",
+                     .machine_id = random_.one_in(8) ? "" : "machine-1",
+                     .system_uuid = has_fickle_machine_id_ || random_.one_in(4) ? "" : "uuid-1"};
+  // `unshare -m`, `unshare -p --mount-proc`, and a node that is a container.
+  const std::array others{
+      Viewpoint{.what = "other mounts", .pid_namespace = 0, .mounts = 1},
+      Viewpoint{.what = "other processes", .pid_namespace = 1, .mounts = 0},
+      Viewpoint{.what = "a container-node", .pid_namespace = 2, .mounts = 2},
+  };
+  for (const Viewpoint& other : others) {
+    if (random_.one_in(5)) {
+      static_cast<void>(host_.add_view(other));
+    }
   }
 }
 
@@ -67,6 +77,12 @@ std::string Life::describe() const {
   for (const Folder folder : folders_) {
     text += " " + path_of(folder, "NAME");
   }
+  for (const Viewpoint& view : host_.views) {
+    text += ", " + view.what;
+  }
+  text += host_.kernel_has_cookies ? "" : ", no cookies";
+  text += has_fickle_machine_id_ ? ", a new machine id at each boot" : "";
+  text += has_clock_ ? "" : ", 1970 at each boot";
   for (const Network& network : networks_) {
     text += "\n  " + network.describe();
   }
@@ -91,14 +107,14 @@ void Life::note(const std::string& text) {
   }
 }
 
-void Life::note(const Call& call, std::size_t network, const std::string& more,
-                const Answer& answer) {
-  note(call.verb + " " + networks_[network].name() + " " + call.container +
+void Life::note(const Call& call, std::size_t book, const std::string& more, const Answer& answer) {
+  note(call.verb + " " + network_of(book).name(book % Network::kNames) + " " + call.container +
        (call.verb == "DEL" && call.input.find("cooldown") == std::string::npos
             ? " with " + call.input
             : "") +
-       (call.netns.empty() ? "" : " " + call.netns) + (more.empty() ? "" : " " + more) + " -> " +
-       answer.in_short());
+       (call.netns.empty() ? "" : " " + call.netns) +
+       (call.view == 0 ? "" : " from " + host_.views[call.view].what) +
+       (more.empty() ? "" : " " + more) + " -> " + answer.in_short());
 }
 
 void Life::run() {
@@ -146,12 +162,21 @@ void Life::step() {
       Choice{2, &Life::ask_status},
       Choice{phase.collect, &Life::collect},
       Choice{phase.time, &Life::pass_time},
-      Choice{phase.chaos, &Life::edit_ranges},
+      Choice{phase.chaos, &Life::edit_network},
+      Choice{random_.one_in(8) ? phase.chaos : 0U, &Life::rename_network},
       Choice{phase.chaos, &Life::change_sight},
       Choice{phase.chaos, &Life::change_host},
       Choice{phase.chaos, &Life::step_clock},
-      Choice{2, &Life::orphan_namespace},
+      Choice{3, &Life::change_namespace},
+      Choice{2, &Life::lose_name},
+      Choice{2, &Life::end_lingering},
       Choice{2, &Life::remove_files},
+      Choice{1, &Life::sweep},
+      Choice{1, &Life::renew_namespace},
+      Choice{random_.one_in(4) ? 1U : 0U, &Life::suspend},
+      Choice{random_.one_in(8) ? 1U : 0U, &Life::restart_container},
+      Choice{random_.one_in(8) ? 1U : 0U, &Life::write_from_abroad},
+      Choice{random_.one_in(16) ? 1U : 0U, &Life::copy_abroad},
       Choice{1, &Life::request_elsewhere},
       Choice{random_.one_in(4) ? phase.chaos : 0U, &Life::crash_somewhere},
       Choice{random_.one_in(10) ? 1U : 0U, &Life::lock_up},
@@ -223,28 +248,30 @@ void Life::drop_gone_pods() {
 
 // Calls.
 
-Call Life::make_call(std::string_view verb, const Sandbox& sandbox, std::size_t network,
+Call Life::make_call(std::string_view verb, const Sandbox& sandbox, std::size_t book,
                      std::string_view extra, std::string_view lock_timeout) {
   Call call;
   call.verb = verb;
   call.container = sandbox.container;
-  call.ifname = networks_[network].ifname();
+  call.ifname = network_of(book).ifname();
+  call.view = sandbox.view;
   call.netns = sandbox.netns ? sandbox.netns->path : "";
   if (!sandbox.uid.empty()) {
     call.args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=" + sandbox.pod +
                 ";K8S_POD_INFRA_CONTAINER_ID=" + sandbox.container + ";K8S_POD_UID=" + sandbox.uid;
   }
   const bool newest = verb == "GC" || verb == "STATUS";
-  call.input = networks_[network].document(
-      newest ? "1.1.0" : kVersions.at(random_.below(kVersions.size())), extra, lock_timeout);
+  call.input = network_of(book).document(
+      book % Network::kNames, newest ? "1.1.0" : kVersions.at(random_.below(kVersions.size())),
+      extra, lock_timeout);
   ++calls_;
   return call;
 }
 
 // DEL must not need much.
-Call Life::make_del(const Sandbox& sandbox, std::size_t network) {
-  Call call = make_call("DEL", sandbox, network, "");
-  const std::string name = R"("name":")" + networks_[network].name() + "\"";
+Call Life::make_del(const Sandbox& sandbox, std::size_t book) {
+  Call call = make_call("DEL", sandbox, book, "");
+  const std::string name = R"("name":")" + network_of(book).name(book % Network::kNames) + "\"";
   switch (random_.below(24)) {
     case 0:
       call.netns.clear();
@@ -268,9 +295,9 @@ Call Life::make_del(const Sandbox& sandbox, std::size_t network) {
       break;
     case 5: {
       // A result that is somebody else's by now frees nothing.
-      const std::vector<net::IntervalSet>& usable = networks_[network].usable(0);
+      const std::vector<net::IntervalSet>& usable = network_of(book).usable(0);
       if (!usable.front().empty()) {
-        call = make_call("DEL", sandbox, network,
+        call = make_call("DEL", sandbox, book,
                          R"("prevResult":{"cniVersion":"1.0.0","ips":[{"address":")" +
                              usable.front().ranges().front().first().to_string() + R"(/24"}]},)");
         --calls_;
@@ -283,14 +310,26 @@ Call Life::make_del(const Sandbox& sandbox, std::size_t network) {
   return call;
 }
 
-Attempt Life::make_attempt(const Sandbox& sandbox, std::size_t network) const {
-  return {.network = network,
-          .container = sandbox.container,
-          .uid = sandbox.uid,
-          .netns = sandbox.netns,
-          .requested = network == 0 ? sandbox.requested : std::nullopt,
-          .start = clock_.true_time(),
-          .own = host_.sight(sandbox.netns->path)};
+Attempt Life::make_attempt(const Sandbox& sandbox, std::size_t book) const {
+  Attempt attempt;
+  attempt.book = book;
+  attempt.container = sandbox.container;
+  attempt.uid = sandbox.uid;
+  attempt.netns = sandbox.netns;
+  attempt.requested = book < Network::kNames ? sandbox.requested : std::nullopt;
+  attempt.start = clock_.true_time();
+  attempt.view = sandbox.view;
+  if (!sandbox.netns) {
+    return attempt;
+  }
+  const std::string& path = sandbox.netns->path;
+  attempt.own.at = host_.sight(path, sandbox.view);
+  if (attempt.own.at.state == host::NetnsState::kAlive) {
+    attempt.own.cookie = host_.has_cookies(sandbox.view) ? sandbox.netns->cookie : 0;
+    attempt.own.pid_namespace = host_.pid_namespace_id(sandbox.view);
+    attempt.own.folder = host_.folder_seen(path, sandbox.view);
+  }
+  return attempt;
 }
 
 Crash Life::make_crash() {
@@ -318,10 +357,10 @@ Crash Life::make_crash() {
   return crash;
 }
 
-Answer Life::add(Pod& pod, Sandbox& sandbox, std::size_t network, Manner manner) {
+Answer Life::add(Sandbox& sandbox, std::size_t book, Manner manner) {
   std::string extra;
   std::string args_ip;
-  if (network == 0 && sandbox.requested) {
+  if (book < Network::kNames && sandbox.requested) {
     const std::string text = sandbox.requested->to_string();
     switch (random_.below(3)) {
       case 0:
@@ -335,22 +374,29 @@ Answer Life::add(Pod& pod, Sandbox& sandbox, std::size_t network, Manner manner)
         break;
     }
   }
-  Call call = make_call("ADD", sandbox, network, extra);
+  Call call = make_call("ADD", sandbox, book, extra);
   if (!args_ip.empty()) {
     call.args += (call.args.empty() ? "" : ";") + args_ip;
   }
-  Attempt attempt = make_attempt(sandbox, network);
+  Attempt attempt = make_attempt(sandbox, book);
   ++adds_;
 
   // While it waits for an address to cool, another pod may come.
   bool nested = false;
+  std::exception_ptr wrong;  // podlease would take it for its own
   const bool outermost = !asleep_;
   if (outermost && manner == Manner::kWhole && random_.one_in(3)) {
     clock_.on_sleep = [&] {
       if (!asleep_) {
         asleep_ = nested = true;
         note("meanwhile:");
-        start_pod();
+        model_.set_in_flight(true);
+        try {
+          start_pod();
+        } catch (...) {
+          wrong = std::current_exception();
+        }
+        model_.set_in_flight(false);
       }
     };
   }
@@ -402,11 +448,14 @@ Answer Life::add(Pod& pod, Sandbox& sandbox, std::size_t network, Manner manner)
     clock_.on_sleep = nullptr;
     asleep_ = false;
   }
-  attempt.contested = nested;
-  if (sandbox.requested && network == 0) {
+  if (wrong) {
+    std::rethrow_exception(wrong);
+  }
+  attempt.contested = nested || asleep_;
+  if (sandbox.requested && book < Network::kNames) {
     how += " asks for " + sandbox.requested->to_string();
   }
-  note(call, network, "uid " + sandbox.uid + (how.empty() ? "" : " " + how), answer);
+  note(call, book, "uid " + sandbox.uid + (how.empty() ? "" : " " + how), answer);
   exhausted_ += answer.code() == 100 ? 1U : 0U;
   if (!answer.crashed && calls_ % 64 == 0 && !answer.output.empty()) {
     if (!nlohmann::json::accept(answer.output)) {
@@ -414,501 +463,70 @@ Answer Life::add(Pod& pod, Sandbox& sandbox, std::size_t network, Manner manner)
     }
   }
   model_.added(attempt, answer);
-  static_cast<void>(pod);
+  plug(sandbox, book, answer);
   return answer;
 }
 
-void Life::del(const Sandbox& sandbox, std::size_t network, bool crash) {
-  const Call call = make_del(sandbox, network);
+void Life::plug(const Sandbox& sandbox, std::size_t book, const Answer& answer) {
+  const Network& network = network_of(book);
+  if (!answer.succeeded() || !sandbox.netns->alive()) {
+    return;
+  }
+  const InPod inside{.interface = network.ifname(),
+                     .container = sandbox.container,
+                     .uid = sandbox.uid,
+                     .addresses = answer.addresses(),
+                     .link = network.link()};
+  host_.supersede(sandbox.netns, inside);
+  for (const net::Prefix& address : inside.addresses) {
+    const NamespacePtr other =
+        host_.other_with(address.address(), network.link().wires, sandbox.container);
+    if (other && !options_.ignored.contains(Check::kOwners)) {
+      throw Violation(Check::kOwners, sandbox.container + " was given " + address.to_string() +
+                                          ", which the living namespace " +
+                                          std::to_string(other->cookie) + " " + other->path +
+                                          " has on the same wire");
+    }
+  }
+  if (!inside.addresses.empty()) {
+    host_.plug(sandbox.netns, inside);
+  }
+}
+
+void Life::unplug_ended() {
+  for (const NamespacePtr& netns : host_.living()) {
+    for (const Network& network : networks_) {
+      if (netns->interfaces.contains(network.ifname()) &&
+          !model_.has_holder(*netns, network.ifname())) {
+        host_.unplug(*netns, network.ifname());
+      }
+    }
+  }
+}
+
+void Life::del(const Sandbox& sandbox, std::size_t book, bool crash) {
+  Call call = make_del(sandbox, book);
+  if (random_.one_in(16)) {
+    call.view = random_.below(host_.views.size());
+  }
+  if (sandbox.netns) {
+    host_.unplug(*sandbox.netns, network_of(book).ifname());
+  }
+  Attempt attempt = make_attempt(sandbox, book);
+  attempt.view = call.view;
   if (!crash) {
     const Answer answer = caller_.call(call);
-    note(call, network, "", answer);
-    model_.deleted(network, sandbox.container, answer, false);
+    note(call, book, "", answer);
+    model_.deleted(attempt, answer, false);
+    if (!lingering_.empty() && !asleep_) {
+      unplug_ended();  // its container may have had another namespace before
+    }
     return;
   }
   const Crash how = make_crash();
   const Answer answer = caller_.call_and_crash(call, how);
-  note(call, network, "(crash of kind " + std::to_string(static_cast<int>(how.kind)) + ")", answer);
-  model_.deleted(network, sandbox.container, answer, how.kind == Crash::Kind::kDiskFull);
-}
-
-// Sandboxes.
-
-bool Life::start_sandbox(Pod& pod) {
-  Sandbox sandbox;
-  const bool same = pod.keeps_container && !pod.last_container.empty();
-  sandbox.container = same ? pod.last_container : "c" + std::to_string(++next_container_);
-  sandbox.uid = pod.uid;
-  sandbox.pod = pod.name;
-  sandbox.requested = pod.requested;
-  // Names are new each time, but for a runtime that derives them from the container.
-  const std::string name = pod.folder == Folder::kProc ? std::to_string(1000 + ++next_container_)
-                           : same && random_.one_in(2) ? pod.last_name
-                                                       : "n" + std::to_string(++next_container_);
-  sandbox.netns = host_.start(pod.folder, name, random_.one_in(10));
-  pod.last_container = sandbox.container;
-  pod.last_name = name;
-
-  const std::size_t danger = phase_->chaos;
-  Manner manner = Manner::kWhole;
-  if (random_.below(400) < danger) {
-    manner = Manner::kCrash;
-  } else if (random_.below(100) < danger) {
-    constexpr std::array kManners{Manner::kUnread, Manner::kUnwritable, Manner::kVanish};
-    manner = kManners.at(random_.below(kManners.size()));
-  }
-  bool failed = false;
-  for (const std::size_t network : pod.networks) {
-    Answer answer = add(pod, sandbox, network, manner);
-    if (!answer.succeeded() && manner != Manner::kWhole && sandbox.netns->alive &&
-        random_.one_in(3)) {  // the runtime tries the very same again
-      answer = add(pod, sandbox, network, Manner::kWhole);
-    }
-    if (answer.succeeded() && !answer.addresses().empty()) {
-      sandbox.networks.push_back(network);
-      manner = Manner::kWhole;
-      continue;
-    }
-    failed = true;
-    break;
-  }
-  // A chained plugin after ours fails; sometimes its DEL fails too, and ours is never called.
-  failed = failed || random_.below(100) < 3 + danger;
-  pod.sandbox = sandbox;
-  if (failed) {
-    constexpr std::array kFarewells{Farewell::kDelFirst, Farewell::kDelAfter, Farewell::kDelFirst,
-                                    Farewell::kLost};
-    stop_sandbox(pod, kFarewells.at(random_.below(kFarewells.size())));
-  }
-  return !failed;
-}
-
-void Life::end_namespace(Sandbox& sandbox) {
-  if (sandbox.netns->alive) {
-    const bool leave_file = sandbox.netns->folder != Folder::kProc && random_.one_in(12);
-    host_.end(*sandbox.netns, leave_file);
-    note("namespace " + sandbox.netns->path + " of " + sandbox.container + " ends" +
-         (leave_file ? ", its file stays" : ""));
-  }
-}
-
-void Life::stop_sandbox(Pod& pod, Farewell farewell) {
-  Sandbox sandbox = *pod.sandbox;
-  pod.sandbox.reset();
-  if (farewell != Farewell::kDelFirst) {
-    end_namespace(sandbox);
-  }
-  if (farewell != Farewell::kLost) {
-    // Also where ADD failed or never came.
-    for (const std::size_t network : pod.networks) {
-      del(sandbox, network, random_.below(2000) < phase_->chaos);
-    }
-  }
-  end_namespace(sandbox);
-  retire(sandbox);
-}
-
-void Life::retire(const Sandbox& sandbox) {
-  past_.push_back(sandbox);
-  if (past_.size() > kPast) {
-    past_.pop_front();
-  }
-}
-
-// Events.
-
-void Life::start_pod() {
-  auto pod = std::make_unique<Pod>();
-  pod->name = "pod-" + std::to_string(++next_pod_);
-  pod->uid = tells_uids_ && !random_.one_in(20) ? "u" + std::to_string(next_pod_) : "";
-  pod->folder = folders_.at(random_.below(folders_.size()));
-  pod->keeps_container = podman_ && random_.one_in(2);
-  pod->networks.push_back(0);
-  if (networks_.size() > 1) {
-    if (random_.one_in(2)) {
-      pod->networks.push_back(1);
-    } else if (random_.one_in(2)) {
-      pod->networks.front() = 1;
-    }
-  }
-  if (pod->networks.front() == 0 && random_.one_in(10)) {
-    pod->requested = pick_request(0);
-  }
-  pods_.push_back(std::move(pod));
-  Pod& started = *pods_.back();
-  if (!start_sandbox(started) && (started.uid.empty() || random_.one_in(2))) {
-    std::erase_if(pods_, [&](const PodPtr& one) { return one.get() == &started; });
-  }
-}
-
-std::optional<Address> Life::pick_request(std::size_t network) {
-  const std::size_t set = random_.below(networks_[network].set_count());
-  const std::vector<net::IntervalSet>& usable = networks_[network].usable(set);
-  const net::IntervalSet& range = usable.at(random_.below(usable.size()));
-  if (range.empty()) {
-    return std::nullopt;
-  }
-  // Around the first stretch: the gateway and what is excluded too.
-  const net::Range& stretch = range.ranges()[random_.below(range.ranges().size())];
-  const std::size_t size = static_cast<std::size_t>(stretch.size());
-  return Address::from_bits(stretch.family(), stretch.first().bits() + random_.below(size + 1) -
-                                                  (random_.one_in(8) ? 1 : 0));
-}
-
-void Life::restart_pod() {
-  Pod* const pod = pick(false);
-  if (pod == nullptr) {
-    start_pod();
-    return;
-  }
-  start_sandbox(*pod);
-}
-
-void Life::stop_pod() {
-  Pod* const pod = pick(true);
-  if (pod == nullptr) {
-    return;
-  }
-  stop_sandbox(*pod, random_.one_in(2) ? Farewell::kDelFirst : Farewell::kDelAfter);
-  if (!random_.one_in(4)) {  // for good
-    std::erase_if(pods_, [&](const PodPtr& one) { return one.get() == pod; });
-  }
-}
-
-void Life::lose_pod() {
-  Pod* const pod = pick(true);
-  if (pod == nullptr) {
-    return;
-  }
-  stop_sandbox(*pod, Farewell::kLost);
-  if (!random_.one_in(3)) {
-    std::erase_if(pods_, [&](const PodPtr& one) { return one.get() == pod; });
-  }
-}
-
-void Life::retry_sandbox() {
-  Pod* const pod = pick(true);
-  if (pod == nullptr) {
-    return;
-  }
-  const std::size_t how = random_.below(8);
-  if (how == 0) {
-    // The old one lives on for a while, as when its runtime hangs; then it just ends.
-    Sandbox old = *pod->sandbox;
-    const bool keeps = std::exchange(pod->keeps_container, false);
-    pod->sandbox.reset();
-    start_sandbox(*pod);
-    pod->keeps_container = keeps;
-    end_namespace(old);
-    retire(old);
-    return;
-  }
-  stop_sandbox(*pod, how < 4   ? Farewell::kDelFirst
-                     : how < 6 ? Farewell::kDelAfter
-                               : Farewell::kLost);
-  start_sandbox(*pod);
-}
-
-void Life::repeat_add() {
-  Pod* const pod = pick(true);
-  if (pod == nullptr) {
-    return;
-  }
-  Sandbox& sandbox = *pod->sandbox;
-  if (sandbox.networks.empty()) {
-    return;
-  }
-  const std::size_t network = sandbox.networks[random_.below(sandbox.networks.size())];
-  if (model_.held(network, sandbox.container).empty()) {
-    stop_sandbox(*pod, Farewell::kDelFirst);  // a GC ended it
-    return;
-  }
-  Manner manner = Manner::kWhole;
-  if (random_.below(100) < phase_->chaos) {
-    manner = random_.one_in(2) ? Manner::kUnread : Manner::kUnwritable;
-  }
-  static_cast<void>(add(*pod, sandbox, network, manner));
-}
-
-void Life::repeat_del() {
-  if (past_.empty()) {
-    return;
-  }
-  const Sandbox& sandbox = past_[random_.below(past_.size())];
-  // Not one whose container is back.
-  for (const PodPtr& pod : pods_) {
-    if (pod->sandbox && pod->sandbox->container == sandbox.container) {
-      return;
-    }
-  }
-  del(sandbox, random_.below(networks_.size()), false);
-}
-
-void Life::delete_unknown() {
-  Sandbox unknown;
-  unknown.container = "never-" + std::to_string(random_.below(5));
-  del(unknown, random_.below(networks_.size()), false);
-}
-
-void Life::check() {
-  const Sandbox* sandbox = nullptr;
-  if (Pod* const pod = pick(true); pod != nullptr && !random_.one_in(8)) {
-    sandbox = &*pod->sandbox;
-  } else if (!past_.empty()) {
-    sandbox = &past_[random_.below(past_.size())];
-  }
-  if (sandbox == nullptr) {
-    return;
-  }
-  const std::size_t network = random_.below(networks_.size());
-  std::vector<Address> previous = model_.held(network, sandbox->container);
-  if (random_.one_in(10) || previous.empty()) {
-    previous = {*Address::parse("192.0.2.77")};
-  }
-  std::string extra = R"("prevResult":{"cniVersion":"1.0.0","ips":[)";
-  for (const Address address : previous) {
-    extra += (address == previous.front() ? "" : ",");
-    extra += R"({"version":")" + std::string(address.is_v4() ? "4" : "6") + R"(","address":")" +
-             address.to_string() + (address.is_v4() ? "/24" : "/64") + "\"}";
-  }
-  extra += "]},";
-  const Call call = make_call("CHECK", *sandbox, network, extra);
-  const Answer answer = caller_.call(call);
-  note(call, network, "", answer);
-  model_.checked(network, sandbox->container, previous, answer);
-}
-
-void Life::ask_status() {
-  const std::size_t network = random_.below(networks_.size());
-  Call call = make_call("STATUS", {}, network, "");
-  const Answer answer = caller_.call(call);
-  note(call, network, "", answer);
-  model_.status_told(network, answer);
-}
-
-void Life::collect() {
-  const std::size_t network = random_.below(networks_.size());
-  const std::string key = random_.one_in(3) ? "cni.dev/attachments" : "cni.dev/valid-attachments";
-  std::optional<std::set<std::string>> valid;
-  std::string extra;
-  std::string how = "without a list";
-  const std::size_t kind = random_.below(10);
-  if (kind == 0) {
-    valid.emplace();
-    extra = '"' + key + R"(":null,)";
-    how = "null";
-  } else if (kind == 1) {
-    valid.emplace();
-    extra = '"' + key + R"(":[],)";
-    how = "empty";
-  } else if (kind > 2) {
-    const bool partial = kind < 5;
-    valid.emplace();
-    std::string list;
-    for (const PodPtr& pod : pods_) {
-      if (!pod->sandbox || (partial && random_.one_in(3))) {
-        continue;
-      }
-      for (const std::size_t one : pod->sandbox->networks) {
-        if (one == network) {
-          valid->insert(pod->sandbox->container);
-          list += (list.empty() ? "" : ",");
-          list += R"({"containerID":")" + pod->sandbox->container + R"(","ifname":")" +
-                  networks_[network].ifname() + "\"}";
-        }
-      }
-    }
-    extra = '"' + key + R"(":[)" + list + "],";
-    how = partial ? "partial" : "full";
-  }
-  const Call call = make_call("GC", {}, network, extra);
-  Answer answer;
-  if (random_.below(100) < phase_->chaos) {
-    const Crash crash = make_crash();
-    answer = caller_.call_and_crash(call, crash);
-    // A disk that is full may stop it, and then nothing happened.
-    answer.crashed = answer.crashed || answer.code() == 5;
-  } else {
-    answer = caller_.call(call);
-  }
-  note(call, network, how, answer);
-  model_.collected(network, valid, answer);
-}
-
-void Life::reboot() {
-  ++reboots_;
-  note("reboot");
-  for (const PodPtr& pod : pods_) {
-    if (pod->sandbox) {
-      pod->sandbox->netns->alive = false;
-      retire(*pod->sandbox);
-      pod->sandbox.reset();
-    }
-  }
-  host_.reboot();
-  const Milliseconds step =
-      random_.one_in(3) ? Milliseconds(random_.between(-86'400'000, 86'400'000)) : Milliseconds(0);
-  clock_.reboot(Milliseconds(random_.between(2'000, random_.one_in(2) ? 60'000 : 3'600'000)), step);
-  for (Visibility& visibility : host_.visibility) {
-    visibility = Visibility::kSeen;
-  }
-  host_.sees_processes = true;
-  model_.sight_changed();
-  // Some never come back.
-  std::erase_if(pods_, [&](const PodPtr&) { return random_.one_in(3); });
-  const std::size_t back = random_.below(pods_.size() + 1);
-  for (std::size_t i = 0; i < back; ++i) {
-    if (Pod* const pod = pick(false); pod != nullptr) {
-      clock_.pass(Milliseconds(random_.between(1, 500)));
-      start_sandbox(*pod);
-    }
-  }
-}
-
-void Life::step_clock() {
-  const std::int64_t far = random_.one_in(2) ? 86'400'000 : 90'000;
-  const Milliseconds step(random_.between(-far, far));
-  note("the clock on the wall is set by " + std::to_string(step.count()) + " ms");
-  clock_.set_wall(step);
-}
-
-void Life::pass_time() {
-  const std::size_t kind = random_.below(100);
-  const std::int64_t longest = kind < 40   ? 1'500
-                               : kind < 70 ? 20'000
-                               : kind < 95 ? 90'000
-                                           : 7'200'000;
-  clock_.pass(Milliseconds(random_.between(1, longest)));
-  note("time passes");
-}
-
-void Life::edit_ranges() {
-  note(networks_[random_.below(networks_.size())].edit(random_));
-}
-
-void Life::change_sight() {
-  if (random_.one_in(4)) {
-    host_.sees_processes = !host_.sees_processes;
-    note(host_.sees_processes ? "all processes can be seen" : "some processes cannot be seen");
-  } else {
-    Visibility& visibility =
-        host_.visibility.at(static_cast<std::size_t>(folders_.at(random_.below(folders_.size()))));
-    constexpr std::array kChoices{Visibility::kSeen, Visibility::kSeen, Visibility::kDenied,
-                                  Visibility::kEmpty};
-    visibility = kChoices.at(random_.below(kChoices.size()));
-    note("visibility of the folders: " + std::to_string(static_cast<int>(host_.visibility[0])) +
-         std::to_string(static_cast<int>(host_.visibility[1])) +
-         std::to_string(static_cast<int>(host_.visibility[2])) +
-         std::to_string(static_cast<int>(host_.visibility[3])) + " (0 seen, 1 denied, 2 empty)");
-  }
-  model_.sight_changed();
-}
-
-// Addresses that the host itself takes into use, and gives up.
-void Life::change_host() {
-  if (host_.held.size() > 2 || (!host_.held.empty() && random_.one_in(2))) {
-    auto held = host_.held.begin();
-    std::advance(held, static_cast<std::ptrdiff_t>(random_.below(host_.held.size())));
-    note("the host gives up " + held->to_string());
-    host_.held.erase(held);
-    return;
-  }
-  const std::size_t network = random_.below(networks_.size());
-  const std::optional<Address> address = pick_request(network);
-  if (address && !model_.is_leased(network, *address)) {
-    note("the host takes " + address->to_string());
-    host_.held.insert(*address);
-  }
-}
-
-// The pause process of a pod whose namespace is known by /proc/PID dies before the others.
-void Life::orphan_namespace() {
-  Pod* const pod = pick(true);
-  if (pod == nullptr || pod->sandbox->netns->folder != Folder::kProc) {
-    return;
-  }
-  host_.orphan(*pod->sandbox->netns);
-  note("the process of " + pod->sandbox->netns->path + " ends, others of " +
-       pod->sandbox->container + " live on");
-}
-
-void Life::remove_files() {
-  if (past_.empty()) {
-    return;
-  }
-  const Sandbox& sandbox = past_[random_.below(past_.size())];
-  if (sandbox.netns) {
-    host_.remove_file(sandbox.netns->path);
-  }
-}
-
-// Of a call to a pod that runs already; start_sandbox has its own.
-void Life::crash_somewhere() {
-  Pod* const pod = pick(true);
-  if (pod == nullptr || pod->sandbox->networks.empty()) {
-    return;
-  }
-  Sandbox& sandbox = *pod->sandbox;
-  const std::size_t network = sandbox.networks[random_.below(sandbox.networks.size())];
-  if (model_.held(network, sandbox.container).empty()) {
-    stop_sandbox(*pod, Farewell::kDelFirst);
-    return;
-  }
-  if (random_.one_in(2)) {
-    static_cast<void>(add(*pod, sandbox, network, Manner::kCrash));
-    return;
-  }
-  del(sandbox, network, true);
-  stop_sandbox(*pod, random_.one_in(3) ? Farewell::kLost : Farewell::kDelFirst);
-}
-
-// Somebody keeps the store's lock.
-void Life::lock_up() {
-  Pod* const pod = pick(true);
-  const UniqueFd lock(open((caller_.data_dir() / "lock").c_str(), O_RDWR | O_CLOEXEC));
-  if (pod == nullptr || !lock || pod->sandbox->networks.empty() ||
-      flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    return;
-  }
-  Sandbox& sandbox = *pod->sandbox;
-  const std::size_t network = sandbox.networks.front();
-  Attempt attempt = make_attempt(sandbox, network);
-  attempt.locked = true;
-  Call call = make_call("ADD", sandbox, network, "", "3ms");
-  Answer answer = caller_.call(call);
-  note(call, network, "(locked)", answer);
-  if (answer.code() != 11) {
-    throw Violation(Check::kCodes, "with a held lock ADD was answered " + answer.in_short());
-  }
-  call = make_call("DEL", sandbox, network, "", "3ms");
-  answer = caller_.call(call);
-  note(call, network, "(locked)", answer);
-  if (answer.code() != 11) {
-    throw Violation(Check::kCodes, "with a held lock DEL was answered " + answer.in_short());
-  }
-  call = make_call("STATUS", {}, network, "", "3ms");
-  answer = caller_.call(call);
-  note(call, network, "(locked)", answer);
-  if (!answer.succeeded() && answer.code() != 50) {
-    throw Violation(Check::kCodes, "with a held lock STATUS was answered " + answer.in_short());
-  }
-}
-
-// A live attachment asks for another address than it has.
-void Life::request_elsewhere() {
-  Pod* const pod = pick(true);
-  if (pod == nullptr || std::find(pod->sandbox->networks.begin(), pod->sandbox->networks.end(),
-                                  0U) == pod->sandbox->networks.end()) {
-    return;
-  }
-  Sandbox other = *pod->sandbox;
-  const std::vector<Address> held = model_.held(0, other.container);
-  other.requested = pick_request(0);
-  if (held.empty() || !other.requested ||
-      std::find(held.begin(), held.end(), *other.requested) != held.end()) {
-    return;
-  }
-  static_cast<void>(add(*pod, other, 0, Manner::kWhole));
+  note(call, book, "(crash of kind " + std::to_string(static_cast<int>(how.kind)) + ")", answer);
+  model_.deleted(attempt, answer, how.kind == Crash::Kind::kDiskFull);
 }
 
 }  // namespace podlease::sim

@@ -1,6 +1,7 @@
 #ifndef PODLEASE_TESTS_SIM_NETWORK_H_
 #define PODLEASE_TESTS_SIM_NETWORK_H_
 
+#include <array>
 #include <cstddef>
 #include <filesystem>
 #include <optional>
@@ -24,21 +25,53 @@ struct RangeChoice {
   std::optional<net::Address> gateway;  // configured; else network + 1
 };
 
-// A network configuration that its administrator edits now and then.
+// How the main plugin connects pods.
+enum class Wiring {
+  kBridge,         // on a bridge without a gateway
+  kGatewayBridge,  // the host is its gateway
+  kPtp,
+  kMacvlan,
+  kUnknown,  // a main plugin that podlease knows nothing about
+};
+
+// A network configuration that its administrator edits now and then. It goes by one of two names;
+// what was attached under one of them may end under the other.
+//
+// Sets of ranges keep their numbers for good, also while the configuration leaves one of them out.
 class Network {
  public:
-  // Ranges, exclusions and cool-down are drawn from `random`.
-  Network(std::string name, std::string ifname, const std::filesystem::path& data_dir,
-          Random& random);
+  static constexpr std::size_t kNames = 2;
 
-  // Shrinks, grows, moves or restores a range, or edits the exclusions. Returns what was done.
+  // Ranges, exclusions, wiring and cool-down are drawn from `random`. Where the host is the gateway
+  // of another one too, both are connected in the same way: one gateway has one place.
+  Network(const std::string& name, std::string ifname, const std::filesystem::path& data_dir,
+          const Network* other, Random& random);
+
+  // Shrinks, grows, moves or restores a range, edits exclusions or gateway, leaves out a set of
+  // ranges or has it again, or connects pods by another bridge. Returns what was done.
   std::string edit(Random& random);
+  std::string rename();
 
-  [[nodiscard]] const std::string& name() const { return name_; }
+  // Which of its names is the one that is configured.
+  [[nodiscard]] std::size_t current_name() const { return current_name_; }
+  [[nodiscard]] const std::string& name(std::size_t which) const { return names_.at(which); }
   [[nodiscard]] const std::string& ifname() const { return ifname_; }
+  // How its pods are connected from now on.
+  [[nodiscard]] const Link& link() const { return link_; }
+  [[nodiscard]] bool is_routing() const {
+    return wiring_ == Wiring::kGatewayBridge || wiring_ == Wiring::kPtp;
+  }
+  [[nodiscard]] bool is_gateway(net::Address address) const;
   [[nodiscard]] Milliseconds cooldown() const { return cooldown_; }
   [[nodiscard]] std::size_t set_count() const { return sets_.size(); }
+  // The configuration has it now.
+  [[nodiscard]] bool has_set(std::size_t set) const { return !is_left_out_.at(set); }
+  [[nodiscard]] std::size_t sets_configured() const;
   [[nodiscard]] net::Family family(std::size_t set) const;
+  // To whichever set an address may ever have belonged.
+  [[nodiscard]] std::optional<std::size_t> home_of(net::Address address) const;
+  // The mask that an answer gives it today.
+  [[nodiscard]] std::optional<int> mask_of(std::size_t set, net::Address address) const;
   // What may be leased of each range, in their order; the host's own addresses are not its matter.
   [[nodiscard]] const std::vector<net::IntervalSet>& usable(std::size_t set) const {
     return usable_.at(set);
@@ -48,10 +81,11 @@ class Network {
   [[nodiscard]] std::optional<std::size_t> set_of(net::Address address) const;
   [[nodiscard]] std::size_t capacity(std::size_t set) const;
 
-  // The configuration on stdin, with `extra` (top-level members, each followed by a comma).
-  // `lock_timeout` empty: the default.
-  [[nodiscard]] std::string document(std::string_view version, std::string_view extra,
-                                     std::string_view lock_timeout) const;
+  // The configuration on stdin under one of its names, with `extra` (top-level members, each
+  // followed by a comma). `lock_timeout` empty: the default. `data_dir` empty: its own.
+  [[nodiscard]] std::string document(std::size_t name, std::string_view version,
+                                     std::string_view extra, std::string_view lock_timeout,
+                                     std::string_view data_dir = {}) const;
   // For people.
   [[nodiscard]] std::string describe() const;
 
@@ -73,8 +107,15 @@ class Network {
   [[nodiscard]] static RangeChoice realise(const Shape& shape);
   void draw_exclusions(Random& random);
   void settle();
+  void connect();
 
-  std::string name_;
+  std::array<std::string, kNames> names_;
+  std::size_t current_name_ = 0;
+  Wiring wiring_ = Wiring::kBridge;
+  std::string device_;
+  Link link_;
+  std::string main_plugin_;  // its members of the configuration
+  std::vector<bool> is_left_out_;
   std::string ifname_;
   std::string data_dir_;
   Milliseconds cooldown_{0};

@@ -444,6 +444,12 @@ TEST(TextTest, FindsWords) {
   EXPECT_THAT(words("  nameserver\t10.0.0.1 \r\n"), ElementsAre("nameserver", "10.0.0.1"));
 }
 
+TEST(TextTest, CountsInTheSingularAndThePlural) {
+  EXPECT_EQ(counted(0, "lease", "leases"), "0 leases");
+  EXPECT_EQ(counted(1, "lease", "leases"), "1 lease");
+  EXPECT_EQ(counted(2, "lease lies", "leases lie"), "2 leases lie");
+}
+
 TEST(TextTest, JoinsWithSeparatorsBetween) {
   EXPECT_EQ(join({}, ", "), "");
   EXPECT_EQ(join({"a"}, ", "), "a");

@@ -20,6 +20,7 @@
 #include "fake_blocks.h"
 #include "fakes.h"
 #include "podlease/pools/pool.h"
+#include "podlease/store/verify.h"
 
 namespace podlease::pools {
 namespace {
@@ -310,7 +311,7 @@ class World {
       for (const auto& pod : std::map(pods_[i])) {
         end(i, pod.first);
       }
-      machines_[i]->in_store([](store::Transaction& transaction) { transaction.verify(); });
+      machines_[i]->in_store([](store::Transaction& transaction) { store::verify(transaction); });
     }
     pass(kHour);
     for (const auto& machine : machines_) {
@@ -531,7 +532,7 @@ class World {
   // Returns whether the offer may grow.
   bool choose(std::size_t i, Process& process, store::Transaction& transaction,
               std::optional<Address>& got) {
-    const store::Network network = transaction.ensure_network(Machine::kNetwork);
+    const store::Network network = store::NetworkTable(transaction).ensure(Machine::kNetwork);
     const Knowledge knowledge = process.consult(transaction);
     const Offer* const offer = knowledge.offer();
     if (offer == nullptr) {
@@ -540,8 +541,9 @@ class World {
     if (!knowledge.unexplored.empty() && process.source().explored(transaction)) {
       for (const PoolRangeSet& set : knowledge.unexplored) {
         for (const auto& [at, pod] : pods_[i]) {
-          if (set.range_of(at) != nullptr && !transaction.lease_at(network, at)) {
-            transaction.insert(network, Machine::lease_of(at, Machine::kNetwork));
+          if (set.range_of(at) != nullptr && !store::LeaseTable(transaction).at(network, at)) {
+            store::LeaseTable(transaction)
+                .insert(network, Machine::lease_of(at, Machine::kNetwork));
           }
         }
       }
@@ -551,8 +553,9 @@ class World {
         for (const net::Range& part : range.usable.ranges()) {
           for (std::optional<Address> at = part.first(); at && *at <= part.last();
                at = at->next()) {
-            if (!transaction.lease_at(network, *at)) {
-              transaction.insert(network, Machine::lease_of(*at, Machine::kNetwork));
+            if (!store::LeaseTable(transaction).at(network, *at)) {
+              store::LeaseTable(transaction)
+                  .insert(network, Machine::lease_of(*at, Machine::kNetwork));
               got = at;
               return true;
             }
@@ -576,9 +579,9 @@ class World {
   void end(std::size_t i, Address at) {
     Machine& machine = *machines_[i];
     machine.in_store([&](store::Transaction& transaction) {
-      const store::Network network = transaction.ensure_network(Machine::kNetwork);
-      if (const auto lease = transaction.lease_at(network, at)) {
-        transaction.release(*lease, machine.moment(), store::Ending::kDel);
+      const store::Network network = store::NetworkTable(transaction).ensure(Machine::kNetwork);
+      if (const auto lease = store::LeaseTable(transaction).at(network, at)) {
+        store::LeaseTable(transaction).end(*lease, machine.moment(), store::Ending::kDel);
       }
     });
     pods_[i].erase(at);

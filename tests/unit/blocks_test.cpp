@@ -567,7 +567,7 @@ TEST_F(BlocksTest, WhatAnotherStoreOfTheNodeHasIsNotFound) {
   const Blocks::Claim claim{.network = "pods", .pool = &pool, .owner = &owner, .families = {}};
   second.find_forgotten(claim);
   store::Store store = store::Store::open(options.store);
-  EXPECT_THAT(store.begin().blocks(), IsEmpty());
+  EXPECT_THAT(store::BlockTable(store.begin()).all(), IsEmpty());
 }
 
 TEST_F(BlocksTest, NothingIsFoundAgainWhileAnotherStoreOfTheNodeCannotBeRead) {
@@ -1225,6 +1225,21 @@ TEST_F(ClusterPoolSourceTest, APoolMeetsNeitherPodCidrNorNode) {
   EXPECT_EQ(text(learn(R"({"prefix": "pool"})")), "ipv4:");
 }
 
+TEST_F(ClusterPoolSourceTest, APoolHasNoCidrWhereNoPodCanHaveAnAddress) {
+  for (const std::string_view cidr : {"127.20.0.0/24", "224.0.0.0/24", "ff00:10::/64"}) {
+    server.pools["default"] = pool_object({{.cidr = "172.20.0.0/24"}, {.cidr = std::string(cidr)}});
+    worker.clock.pass(2 * Machine::kRefresh);
+    const Knowledge knowledge = learn();
+    EXPECT_EQ(kind(knowledge), ErrorKind::kConfig) << cidr;
+    EXPECT_THAT(text(knowledge), HasSubstr("PodPool default " + std::string(cidr) + " overlaps"));
+  }
+  // Nothing new is leased of one that drains.
+  server.pools["default"] =
+      pool_object({{.cidr = "172.20.0.0/24"}, {.cidr = "127.20.0.0/24", .draining = true}});
+  worker.clock.pass(2 * Machine::kRefresh);
+  EXPECT_EQ(text(learn()), "ipv4:");
+}
+
 TEST_F(ClusterPoolSourceTest, AMissingPoolIsSaid) {
   server.pools.clear();
   const Knowledge knowledge = learn();
@@ -1276,7 +1291,7 @@ TEST_F(ClusterPoolSourceTest, SaysWhyABlockIsNotUsed) {
                   .verified = worker.moment(),
                   .attempted = worker.moment()};
       how(block);
-      transaction.set_block(block);
+      store::BlockTable(transaction).set(block);
     });
   };
   put("172.20.0.0/26", [](Block& block) { block.state = State::kClaiming; });

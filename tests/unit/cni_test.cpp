@@ -287,6 +287,41 @@ TEST(RequestTest, ChecksTheInterfaceName) {
   }
 }
 
+// What Go's unicode.IsSpace says, as libcni does: everything of it, in front, inside and behind.
+TEST(RequestTest, RefusesEverySpaceOfUnicodeInTheInterfaceName) {
+  for (const Verb verb : {Verb::kAdd, Verb::kDel, Verb::kCheck}) {
+    const Environment full = with(kFull, "CNI_COMMAND", std::string(name(verb)));
+    const auto refusal = [&](const std::string& ifname) {
+      return error_of([&] { static_cast<void>(read(with(full, "CNI_IFNAME", ifname))); });
+    };
+    for (const std::string_view space : {"\t"sv,           "\n"sv,           "\v"sv,
+                                         "\f"sv,           "\r"sv,           " "sv,
+                                         "\xc2\x85"sv,     "\xc2\xa0"sv,     "\xe1\x9a\x80"sv,
+                                         "\xe2\x80\x80"sv, "\xe2\x80\x81"sv, "\xe2\x80\x82"sv,
+                                         "\xe2\x80\x83"sv, "\xe2\x80\x84"sv, "\xe2\x80\x85"sv,
+                                         "\xe2\x80\x86"sv, "\xe2\x80\x87"sv, "\xe2\x80\x88"sv,
+                                         "\xe2\x80\x89"sv, "\xe2\x80\x8a"sv, "\xe2\x80\xa8"sv,
+                                         "\xe2\x80\xa9"sv, "\xe2\x80\xaf"sv, "\xe2\x81\x9f"sv,
+                                         "\xe3\x80\x80"sv}) {
+      for (const std::string& ifname :
+           {std::string(space), "eth" + std::string(space) + "0", std::string(space) + "eth0",
+            "eth0" + std::string(space), "\xc3" + std::string(space)}) {
+        const auto error = refusal(ifname);
+        ASSERT_TRUE(error) << name(verb) << " of " << ifname;
+        EXPECT_EQ(error->kind(), ErrorKind::kEnvironment) << ifname;
+        EXPECT_THAT(error->what(), HasSubstr("white space")) << ifname;
+      }
+    }
+    // Neighbours of those, characters that share bytes with them, and bytes that are not UTF-8.
+    for (const std::string_view ifname :
+         {"\xc2\x84"sv, "\xc2\x86"sv, "\xc2\xa1"sv, "\xc3\xa0"sv, "\xe1\xa0\x8e"sv,
+          "\xe2\x80\x8b"sv, "\xe2\x80\xaa"sv, "\xe3\x80\x81"sv, "\xef\xbb\xbf"sv, "a\x85"sv,
+          "a\xa0"sv, "\x80\x80"sv}) {
+      EXPECT_FALSE(refusal(std::string(ifname))) << name(verb) << " of " << ifname;
+    }
+  }
+}
+
 // Runtimes may have more set than the verb needs; what is not needed is not judged.
 TEST(RequestTest, JudgesOnlyWhatTheVerbNeeds) {
   for (const Verb verb : {Verb::kGc, Verb::kStatus, Verb::kVersion}) {

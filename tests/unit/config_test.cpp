@@ -618,13 +618,15 @@ TEST(RangeTest, FillsInTheDefaults) {
       {R"({"subnet": "10.1.0.0/30"})", "10.1.0.0/30 10.1.0.1-10.1.0.2 10.1.0.1 /30"},
       {R"({"subnet": "255.255.255.252/30"})",
        "255.255.255.252/30 255.255.255.253-255.255.255.254 255.255.255.253 /30"},
-      {R"({"subnet": "0.0.0.0/0"})", "0.0.0.0/0 0.0.0.1-255.255.255.254 0.0.0.1 /0"},
+      {R"({"subnet": "128.0.0.0/2"})", "128.0.0.0/2 128.0.0.1-191.255.255.254 128.0.0.1 /2"},
       {R"({"subnet": "fd00::/126"})", "fd00::/126 fd00::1-fd00::3 fd00::1 /126"},
-      {R"({"subnet": "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffc/126"})",
-       "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffc/126 "
-       "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffd-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
-       "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffd /126"},
-      {R"({"subnet": "::/0"})", "::/0 ::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ::1 /0"},
+      {R"({"subnet": "8000::/2"})",
+       "8000::/2 8000::1-bfff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 8000::1 /2"},
+      // Of a subnet that holds such addresses, a range without them.
+      {R"({"subnet": "0.0.0.0/0", "rangeStart": "10.1.0.5", "rangeEnd": "10.1.0.9", "gateway": "10.1.0.1"})",
+       "0.0.0.0/0 10.1.0.5-10.1.0.9 =10.1.0.1 /0"},
+      {R"({"subnet": "::/64", "rangeStart": "::5", "rangeEnd": "::9", "gateway": "::2"})",
+       "::/64 ::5-::9 =::2 /64"},
       // Half of a range given.
       {R"({"subnet": "10.1.0.0/24", "rangeStart": "10.1.0.100"})",
        "10.1.0.0/24 10.1.0.100-10.1.0.254 10.1.0.1 /24"},
@@ -805,14 +807,14 @@ TEST(RangeTest, SmallSubnetsAreUsableWhenAskedFor) {
        "fd00::-fd00::1", 127},
       {R"({"subnet": "fd00::6/128", "rangeStart": "fd00::6", "rangeEnd": "fd00::6"})", "fd00::6",
        128},
-      {R"({"subnet": "255.255.255.255/32", "rangeStart": "255.255.255.255", "rangeEnd": "255.255.255.255"})",
-       "255.255.255.255", 32},
+      {R"({"subnet": "255.255.255.254/32", "rangeStart": "255.255.255.254", "rangeEnd": "255.255.255.254"})",
+       "255.255.255.254", 32},
       {R"({"subnet": "10.1.0.0/31", "prefix": "host"})", "10.1.0.0-10.1.0.1", 32},
       {R"({"subnet": "10.1.0.6/32", "prefix": "host"})", "10.1.0.6", 32},
       {R"({"subnet": "fd00::/127", "prefix": "host"})", "fd00::-fd00::1", 128},
       {R"({"subnet": "fd00::6/128", "prefix": "host"})", "fd00::6", 128},
-      {R"({"subnet": "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128", "prefix": "host"})",
-       "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128},
+      {R"({"subnet": "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128", "prefix": "host"})",
+       "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.ipam);
@@ -932,7 +934,7 @@ TEST(RangeTest, NeighboursDoNotOverlap) {
   EXPECT_THAT(
       described(conf_of(with_ipam(R"({"ranges": [[{"subnet": "10.1.0.0/24", "rangeEnd": "10.1.0.9"},
                                                           {"subnet": "10.1.0.0/24", "rangeStart": "10.1.0.10"}],
-                                                         [{"subnet": "10.1.1.0/24"}], [{"subnet": "::/0"}]]})"))),
+                                                         [{"subnet": "10.1.1.0/24"}], [{"subnet": "8000::/2"}]]})"))),
       SizeIs(6));
 }
 

@@ -21,7 +21,12 @@
 #include "podlease/pools/blocks.h"
 #include "podlease/pools/cluster_pool_source.h"
 #include "podlease/pools/node_objects.h"
+#include "podlease/store/block_table.h"
+#include "podlease/store/lease_table.h"
+#include "podlease/store/moment.h"
+#include "podlease/store/network_table.h"
 #include "podlease/store/store.h"
+#include "podlease/store/transaction.h"
 
 // An API server that holds PodBlocks and may fail in every way, and machines that ask it. Their
 // stores are real.
@@ -390,12 +395,14 @@ class Machine final : public pools::NodeReader {
     }
   }
   [[nodiscard]] std::vector<store::Block> rows() const {
-    return in_store([](store::Transaction& transaction) { return transaction.blocks(); });
+    return in_store(
+        [](store::Transaction& transaction) { return store::BlockTable(transaction).all(); });
   }
   [[nodiscard]] std::optional<store::Block> row(const std::string& cidr,
                                                 const std::string& network = kNetwork) const {
-    return in_store(
-        [&](store::Transaction& transaction) { return transaction.block(network, prefix(cidr)); });
+    return in_store([&](store::Transaction& transaction) {
+      return store::BlockTable(transaction).find(network, prefix(cidr));
+    });
   }
   // 172.20.0.0/26 owned
   [[nodiscard]] std::vector<std::string> states() const {
@@ -408,29 +415,31 @@ class Machine final : public pools::NodeReader {
   }
   void change(const std::string& cidr, const std::function<void(store::Block&)>& how) const {
     in_store([&](store::Transaction& transaction) {
-      store::Block block = transaction.block(kNetwork, prefix(cidr)).value();
+      store::Block block = store::BlockTable(transaction).find(kNetwork, prefix(cidr)).value();
       how(block);
-      transaction.set_block(block);
+      store::BlockTable(transaction).set(block);
     });
   }
   // As if an ADD had looked through the machine.
   void explore() const {
     in_store([](store::Transaction& transaction) {
-      for (store::Block& block : transaction.blocks()) {
+      for (store::Block& block : store::BlockTable(transaction).all()) {
         block.unexplored = false;
-        transaction.set_block(block);
+        store::BlockTable(transaction).set(block);
       }
     });
   }
   void lease(net::Address at, const std::string& network = kNetwork) const {
     in_store([&](store::Transaction& transaction) {
-      transaction.insert(transaction.ensure_network(network), lease_of(at, network));
+      store::LeaseTable(transaction)
+          .insert(store::NetworkTable(transaction).ensure(network), lease_of(at, network));
     });
   }
   void end(net::Address at, const std::string& network = kNetwork) const {
     in_store([&](store::Transaction& transaction) {
-      const store::Network known = transaction.ensure_network(network);
-      transaction.release(transaction.lease_at(known, at).value(), moment(), store::Ending::kDel);
+      const store::Network known = store::NetworkTable(transaction).ensure(network);
+      store::LeaseTable(transaction)
+          .end(store::LeaseTable(transaction).at(known, at).value(), moment(), store::Ending::kDel);
     });
   }
   [[nodiscard]] static store::Lease lease_of(net::Address at, const std::string& network) {

@@ -127,14 +127,33 @@ class FakeHost final : public host::Host {
  public:
   [[nodiscard]] std::string boot_id() const override { return boot; }
   [[nodiscard]] host::Names names() const override { return own_names; }
-  [[nodiscard]] host::NetnsSight look_at(const std::filesystem::path& netns) const override {
+  [[nodiscard]] host::View view() const override { return own_view; }
+  [[nodiscard]] std::optional<host::NetnsId> folder_of(
+      const std::filesystem::path& netns) const override {
+    const std::string folder = netns.parent_path().string();
+    if (folder.starts_with("/proc/") || hidden_folders.contains(folder)) {
+      return std::nullopt;
+    }
+    const auto other = folders.find(folder);
+    return other != folders.end()
+               ? other->second
+               : host::NetnsId{.device = 25, .inode = std::hash<std::string>{}(folder) >> 8 | 1};
+  }
+  [[nodiscard]] host::NetnsAt netns_at(const std::filesystem::path& netns) const override {
     if (on_look) {
       on_look(netns);
     }
+    if (hidden_folders.contains(netns.parent_path().string())) {
+      return {.state = host::NetnsState::kDoubt, .id = {}};
+    }
     const auto found = namespaces.find(netns.string());
-    return found == namespaces.end()
-               ? host::NetnsSight{.state = host::NetnsState::kAbsent, .id = {}}
-               : found->second;
+    return found == namespaces.end() ? host::NetnsAt{.state = host::NetnsState::kAbsent, .id = {}}
+                                     : found->second;
+  }
+  [[nodiscard]] std::uint64_t cookie_at(const std::string& /*path*/,
+                                        const host::NetnsId& netns) const override {
+    const auto found = cookies.find(netns);
+    return found == cookies.end() ? 0 : found->second;
   }
   [[nodiscard]] std::vector<host::NamedNetns> named_namespaces() const override {
     std::vector<host::NamedNetns> named;
@@ -150,30 +169,35 @@ class FakeHost final : public host::Host {
     const auto found = inside.find(netns.path.string());
     return found == inside.end() ? std::vector<host::PodAddress>{} : found->second;
   }
-  [[nodiscard]] std::optional<bool> is_inhabited(const host::NetnsId& netns) const override {
-    if (!sees_processes) {
-      return std::nullopt;
+  [[nodiscard]] host::Occupied occupied() const override {
+    ++walks;
+    host::Occupied occupied{.processes = {}, .complete = sees_processes};
+    int process = 1000;
+    for (const host::NetnsId& netns : inhabited) {
+      occupied.processes[netns] = process++;
     }
-    return inhabited.contains(netns);
+    return occupied;
   }
   [[nodiscard]] std::chrono::sys_time<Milliseconds> booted_at() const override { return booted; }
   [[nodiscard]] std::optional<host::AddressHolder> holder_of(net::Address address) const override {
     const auto found = holders.find(address);
     return found == holders.end() ? std::nullopt : std::optional(found->second);
   }
-  [[nodiscard]] std::vector<host::RoutedNetwork> routed_networks(
-      net::Family /*family*/) const override {
-    return routed;
-  }
-  [[nodiscard]] std::optional<host::Uplink> uplink(net::Family family) const override {
-    const auto found = uplinks.find(family);
-    return found == uplinks.end() ? std::nullopt : std::optional(found->second);
+  [[nodiscard]] host::HostNetworks networks() const override { return own_networks; }
+  [[nodiscard]] bool is_reachable_neighbour(net::Address address,
+                                            const std::string& /*interface*/) const override {
+    return neighbours.contains(address);
   }
 
   // A namespace that never was before.
-  void start(const std::string& netns) {
-    namespaces[netns] = {.state = host::NetnsState::kAlive,
-                         .id = {.device = 4, .inode = next_inode_++}};
+  void start(const std::string& netns) { start_as(netns, {.device = 4, .inode = next_inode_++}); }
+  // One that the kernel gave the number of another, which has ended.
+  void start_as(const std::string& netns, const host::NetnsId& id) {
+    namespaces[netns] = {.state = host::NetnsState::kAlive, .id = id};
+    cookies[id] = next_cookie_++;
+  }
+  [[nodiscard]] host::NetnsId id_of(const std::string& netns) const {
+    return namespaces.at(netns).id;
   }
   void end(const std::string& netns) {
     namespaces.erase(netns);
@@ -186,13 +210,24 @@ class FakeHost final : public host::Host {
             host::AddressHolder::Kind kind = host::AddressHolder::Kind::kInterface) {
     holders[address] = {.kind = kind, .interface = "eth7"};
   }
+  // An interface with an address, and a default route if there is a gateway.
   void set_uplink(std::string_view own, std::string_view gateway) {
     const net::Prefix at = prefix(own);
-    uplinks.insert_or_assign(
-        at.family(),
-        host::Uplink{.address = at,
-                     .gateway = gateway.empty() ? std::nullopt : net::Address::parse(gateway),
-                     .interface = "eth0"});
+    constexpr unsigned kIndex = 2;
+    if (own_networks.interfaces.empty()) {
+      own_networks.interfaces.push_back({.index = kIndex, .name = "eth0", .kind = {}});
+    }
+    own_networks.addresses.push_back({.address = at, .interface = kIndex});
+    own_networks.routes.push_back({.destination = at.masked(),
+                                   .table = 254,
+                                   .is_connected = true,
+                                   .next_hops = {{.gateway = {}, .interface = kIndex}}});
+    own_networks.routes.push_back(
+        {.destination = net::Prefix::make(net::Address::from_bits(at.family(), 0), 0).value(),
+         .table = 254,
+         .is_connected = false,
+         .next_hops = {{.gateway = gateway.empty() ? std::nullopt : net::Address::parse(gateway),
+                        .interface = kIndex}}});
   }
   // All namespaces are gone.
   void reboot() {
@@ -200,22 +235,29 @@ class FakeHost final : public host::Host {
     namespaces.clear();
     inside.clear();
     inhabited.clear();
+    cookies.clear();
   }
 
   std::string boot = "boot-1";
   host::Names own_names;
-  std::vector<host::RoutedNetwork> routed;
-  std::map<std::string, host::NetnsSight> namespaces;           // others are absent
+  host::View own_view{.pid_namespace = 4026531836, .is_initial = true};
+  std::map<std::string, host::NetnsAt> namespaces;              // others are absent
+  std::map<std::string, host::NetnsId> folders;                 // of names, where not the usual one
+  std::set<std::string> hidden_folders;                         // cannot be seen
+  std::map<host::NetnsId, std::uint64_t> cookies;               // of namespaces that are there
   std::map<std::string, std::vector<host::PodAddress>> inside;  // by path of the namespace
   std::set<host::NetnsId> inhabited;                            // by some process
   bool sees_processes = true;
+  mutable int walks = 0;  // over /proc
   std::chrono::sys_time<Milliseconds> booted{};
   std::map<net::Address, host::AddressHolder> holders;
-  std::map<net::Family, host::Uplink> uplinks;
+  host::HostNetworks own_networks;
+  std::set<net::Address> neighbours;                          // reachable
   std::function<void(const std::filesystem::path&)> on_look;  // before each look
 
  private:
   std::uint64_t next_inode_ = 4'026'532'000;
+  std::uint64_t next_cookie_ = 5'000;
   int boots_ = 1;
 };
 

@@ -31,6 +31,7 @@
 #include "podlease/net/interval_set.h"
 #include "podlease/net/prefix.h"
 #include "podlease/net/range.h"
+#include "podlease/net/special_block.h"
 
 namespace podlease::net {
 
@@ -57,6 +58,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::Eq;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Optional;
 
@@ -1055,6 +1057,42 @@ TEST(IntervalSetTest, TwoWaysToTheSameElementsAreEqual) {
     IntervalSet twice(std::vector<Range>{kAllV4, kAllV6});
     twice.erase(complement);
     EXPECT_EQ(twice, at_once);
+  }
+}
+
+TEST(SpecialBlockTest, NamesTheBlockThatARangeOverlaps) {
+  struct Row {
+    std::string_view range;
+    std::string_view mention;  // empty: there is none
+  };
+  const std::vector<Row> rows = {
+      {"0.0.0.0", "0.0.0.0/8 (unspecified)"},
+      {"0.255.255.255", "0.0.0.0/8 (unspecified)"},
+      {"0.255.255.255-1.0.0.9", "0.0.0.0/8 (unspecified)"},
+      {"1.0.0.0-126.255.255.255", ""},
+      {"126.0.0.0-127.0.0.0", "127.0.0.0/8 (loopback)"},
+      {"127.0.0.1", "127.0.0.0/8 (loopback)"},
+      {"100.0.0.0-200.0.0.0", "127.0.0.0/8 (loopback)"},
+      {"128.0.0.0-223.255.255.255", ""},
+      {"224.0.0.0/4", "224.0.0.0/4 (multicast)"},
+      {"239.255.255.255", "224.0.0.0/4 (multicast)"},
+      {"240.0.0.0-255.255.255.254", ""},
+      {"255.255.255.254-255.255.255.255", "255.255.255.255/32 (broadcast)"},
+      {"0.0.0.0/0", "0.0.0.0/8 (unspecified)"},
+      {"::", "::/128 (unspecified)"},
+      {"::1", "::1/128 (loopback)"},
+      {"::/64", "::/128 (unspecified)"},
+      {"::1-::9", "::1/128 (loopback)"},
+      {"::2-feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", ""},
+      {"fe80::/64", ""},
+      {"fe00::/7", "ff00::/8 (multicast)"},
+      {"ff02::1", "ff00::/8 (multicast)"},
+      {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ff00::/8 (multicast)"},
+  };
+  for (const Row& row : rows) {
+    const auto overlap = overlap_with_special_block(Range::parse(row.range).value());
+    EXPECT_EQ(overlap.has_value(), !row.mention.empty()) << row.range;
+    EXPECT_THAT(overlap.value_or(""), HasSubstr(std::string(row.mention))) << row.range;
   }
 }
 

@@ -31,7 +31,10 @@
 #include "podlease/base/log.h"
 #include "podlease/cni/version.h"
 #include "podlease/ipam/leases.h"
+#include "podlease/store/lease_table.h"
 #include "podlease/store/store.h"
+#include "podlease/store/transaction.h"
+#include "podlease/store/verify.h"
 #include "support.h"
 
 namespace podlease::plugin {
@@ -134,8 +137,8 @@ class PluginTest : public ::testing::Test {
         {.folder = store_folder, .registry = places.registry, .lock_timeout = 10s});
     if (store) {
       store::Transaction transaction = store->begin();
-      transaction.verify();
-      for (const store::Lease& lease : transaction.leases()) {
+      store::verify(transaction);
+      for (const store::Lease& lease : store::LeaseTable(transaction).all()) {
         texts.push_back(lease.key.container_id + " " + lease.address.address().to_string());
       }
     }
@@ -149,7 +152,7 @@ class PluginTest : public ::testing::Test {
   fs::path default_data_dir = folder.path() / "default";
   ipam::Places places{.registry = folder.path() / "stores",
                       .host_local = folder.path() / "networks",
-                      .cni_cache = folder.path() / "cache"};
+                      .cni_caches = {folder.path() / "cache"}};
   std::map<std::string, std::string> environment;
 };
 
@@ -266,8 +269,12 @@ TEST_F(PluginTest, ErrorsAreDocumentsOfTheConfigurationsVersion) {
       {small("1.0.0", R"("runtimeConfig":{"ips":["10.1.0.1"]},)"), 7, "gateway"},
       {small("1.0.0", R"("args":{"cni":{"ips":["10.9.0.1"]}},)"), 7, "10.9.0.1"},
       {small("1.0.0", R"("args":{"cni":{"ips":[null]}},)"), 7, "args.cni.ips[0]"},
-      {conf(R"("subnet":"10.1.0.0/29","exclude":["10.1.0.0/29"])", "1.0.0"), 100,
+      // Only the address of the lease above is left.
+      {conf(R"("subnet":"10.1.0.0/29","exclude":["10.1.0.2","10.1.0.4-10.1.0.7"])", "1.0.0"), 100,
        "no IP addresses available in range set: 10.1.0.1-10.1.0.6"},
+      {conf(R"("subnet":"10.1.0.0/29","exclude":["10.1.0.0/29"])", "1.0.0"), 7,
+       "ipam (10.1.0.1-10.1.0.6) has no address left to lease"},
+      {conf(R"("subnet":"127.1.0.0/29")", "1.0.0"), 7, "127.0.0.0/8 (loopback)"},
       {R"({"cniVersion":"1.0.0","name":"net","ipam":{"subnet":"10.1.0.0/29","dataDir":")" +
            (folder.path() / "file" / "data").string() + "\"}}",
        5, "file", "1.0.0"},
@@ -288,7 +295,7 @@ TEST_F(PluginTest, ReadsThePodAndARequestFromCniArgs) {
   EXPECT_EQ(ask_for("a", "ADD", small()).json()["ips"][0]["address"], "10.1.0.5/29");
   std::optional<store::Store> store = store::Store::open_existing(
       {.folder = data_dir, .registry = places.registry, .lock_timeout = 10s});
-  const std::vector<store::Lease> held = store.value().begin().leases();
+  const std::vector<store::Lease> held = store::LeaseTable(store.value().begin()).all();
   store.reset();
   ASSERT_THAT(held, SizeIs(1));
   EXPECT_EQ(held[0].pod, (store::Pod{.name_space = "shop", .name = "web-0", .uid = "u-1"}));
@@ -355,6 +362,15 @@ TEST_F(PluginTest, KeepsTheLeaseOfAnEarlierAddWhoseRepetitionCannotBeWritten) {
   EXPECT_THAT(leases(), ElementsAre("a 10.1.0.2"));
 }
 
+// A family more, and first: what the pod has been using does not go with it.
+TEST_F(PluginTest, KeepsWhatWasHeldBesideWhatCannotBeTold) {
+  ASSERT_EQ(ask_for("a", "ADD", conf(R"("ranges":[[{"subnet":"10.1.0.0/29"}]])")).status, 0);
+  const UniqueFd full(open("/dev/full", O_WRONLY | O_CLOEXEC));
+  const std::string both = R"("ranges":[[{"subnet":"fd00:1::/125"}],[{"subnet":"10.1.0.0/29"}]])";
+  EXPECT_EQ(run_into(full.get(), "ADD", conf(both)), 1);
+  EXPECT_THAT(leases(), testing::Contains("a 10.1.0.2"));
+}
+
 TEST_F(PluginTest, LeasesNothingWhenNobodyReads) {
   attach("a");
   Pipe out;
@@ -367,9 +383,9 @@ TEST_F(PluginTest, LeasesNothingWhenNobodyReads) {
 
 TEST_F(PluginTest, LeasesNothingForANamespaceThatVanished) {
   attach("a");
-  int looks = 0;
+  // After it was recorded, and before the answer.
   host.on_look = [&](const fs::path& netns) {
-    if (++looks == 3) {
+    if (fs::exists(data_dir / "podlease.db") && netns == "/run/netns/a") {
       host.end(netns.string());
     }
   };

@@ -106,7 +106,9 @@ TEST(StaticSourceTest, CutsExclusionsOutOfEveryRange) {
 }
 
 TEST(StaticSourceTest, MayOfferNothingOfARange) {
-  const Offer offer = offer_of(R"({"subnet": "10.1.0.0/24", "exclude": ["10.0.0.0/8"]})");
+  const Offer offer =
+      offer_of(R"({"ranges": [[{"subnet": "10.1.0.0/24"}, {"subnet": "11.1.0.0/24"}]],
+                                   "exclude": ["10.0.0.0/8"]})");
   EXPECT_THAT(texts(offer.sets[0].ranges[0].usable), IsEmpty());
   EXPECT_EQ(offer.sets[0].ranges[0].range.size(), 254U);
 }
@@ -325,6 +327,64 @@ TEST_F(NodeSourceTest, HonoursEveryAnnotationAndPassesOverWhatIsNoCidr) {
   }
 }
 
+// The first podCIDR is of the cluster's primary family.
+TEST_F(NodeSourceTest, ServesTheFamiliesInTheOrderOfThePodCidrs) {
+  const std::string v4_first = "0: 10.4.0.2-10.4.0.6; 1: fd00:4::2-fd00:4::7";
+  const std::string v6_first = "0: fd00:4::2-fd00:4::7; 1: 10.4.0.2-10.4.0.6";
+  worker.pod_cidrs = {"10.4.0.0/29", "fd00:4::/125"};
+  EXPECT_EQ(text(learn("{}")), v4_first);
+  worker.pod_cidrs = {"fd00:4::/125", "10.4.0.0/29"};
+  worker.pod_cidr = "fd00:4::/125";
+  clock.pass(Milliseconds(61'000));
+  EXPECT_EQ(text(learn("{}")), v6_first);
+  EXPECT_EQ(text(learn(R"({"families": ["ipv4", "ipv6"]})")), v4_first);
+  EXPECT_EQ(text(learn(R"({"families": ["ipv6", "ipv4"]})")), v6_first);
+  EXPECT_EQ(text(learn(R"({"families": ["ipv4"]})")), "0: 10.4.0.2-10.4.0.6");
+  // Static ranges have an order of their own.
+  EXPECT_EQ(text(learn(R"({"ranges": [[{"subnet": "usePodCidr"}],
+                                      [{"subnet": "usePodCidrIPv6"}]]})")),
+            v4_first);
+  worker.pod_cidrs = {"fd00:4::/125", "fd00:5::/125", "10.4.0.0/29"};
+  clock.pass(Milliseconds(61'000));
+  EXPECT_EQ(text(learn("{}")), v6_first);
+  worker.pod_cidrs.clear();
+  worker.pod_cidr.clear();
+  worker.annotations["kube-router.io/pod-cidrs"] = "fd00:4::/125,10.4.0.0/29";
+  clock.pass(Milliseconds(61'000));
+  EXPECT_EQ(text(learn("{}")), v6_first);
+  worker.pod_cidrs = {"fd00:4::/125"};
+  clock.pass(Milliseconds(61'000));
+  EXPECT_EQ(text(learn("{}")), v6_first);
+  cilium.pod_cidrs = {"fd00:4::/125", "10.4.0.0/29"};
+  clock.pass(Milliseconds(61'000));
+  EXPECT_EQ(text(learn(R"({"kubernetes": {"sources": ["ciliumnode"]}})")), v6_first);
+}
+
+TEST_F(NodeSourceTest, RefusesACidrWhereNoPodCanHaveAnAddress) {
+  for (const std::string_view cidr : {"127.4.0.0/24", "224.0.1.0/24", "0.4.0.0/24", "::/64",
+                                      "ff00:4::/64", "255.255.255.255/32"}) {
+    worker.pod_cidrs = {std::string(cidr)};
+    clock.pass(Milliseconds(61'000));
+    const Knowledge knowledge = learn("{}");
+    ASSERT_EQ(knowledge.offer(), nullptr) << cidr;
+    EXPECT_EQ(std::get<Error>(knowledge.answer).kind(), ErrorKind::kConfig) << cidr;
+    EXPECT_THAT(text(knowledge), HasSubstr("Node worker spec.podCIDRs[0]"));
+  }
+  worker.pod_cidrs = {"10.4.0.0/29", "127.4.0.0/24"};  // the second IPv4 CIDR is not used
+  clock.pass(Milliseconds(61'000));
+  EXPECT_EQ(text(learn("{}")), "0: 10.4.0.2-10.4.0.6");
+}
+
+TEST_F(NodeSourceTest, RefusesACidrOfWhichNothingIsLeft) {
+  worker.pod_cidrs = {"10.4.0.0/29"};
+  const Knowledge knowledge = learn(R"({"exclude": ["10.4.0.0/28"]})");
+  ASSERT_EQ(knowledge.offer(), nullptr);
+  EXPECT_EQ(std::get<Error>(knowledge.answer).kind(), ErrorKind::kConfig);
+  EXPECT_THAT(text(knowledge),
+              AllOf(HasSubstr("Node worker spec.podCIDRs[0]"), HasSubstr("ipam.exclude")));
+  EXPECT_EQ(text(learn(R"({"exclude": ["10.4.0.2-10.4.0.5"]})")), "0: 10.4.0.6");
+}
+
 TEST_F(NodeSourceTest, SaysWhereItLookedForACidr) {
   worker.annotations["network.cilium.io/ipv4-pod-cidr"] = "10.300.0.0/24";
   const Knowledge knowledge = learn("{}");
@@ -463,6 +523,12 @@ TEST_F(NodeSourceTest, CrdOffersSingleAddressesAndHonoursTheirOwners) {
   EXPECT_THAT(knowledge.offer()->why_not_usable(address("10.8.0.7")),
               HasSubstr("pinned to default/web-1"));
   EXPECT_THAT(knowledge.warnings, ElementsAre(HasSubstr("\"x\" is no address")));
+  cilium.pool["127.0.0.7"] = "";
+  clock.pass(Milliseconds(61'000));
+  const Knowledge with_loopback = learn(R"({"mode": "crd"})");
+  EXPECT_EQ(text(with_loopback), "0: 10.8.0.5 10.8.0.9");
+  EXPECT_THAT(with_loopback.warnings, Contains(HasSubstr("127.0.0.7 overlaps 127.0.0.0/8")));
+  cilium.pool.erase("127.0.0.7");
   cilium.pool["10.8.0.7"] = "default/web-0";
   clock.pass(Milliseconds(61'000));
   EXPECT_EQ(text(learn(R"({"mode": "crd"})")), "0: 10.8.0.7");

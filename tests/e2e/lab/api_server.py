@@ -46,9 +46,10 @@ def status_object(code: int, message: str) -> dict:
 
 
 class ApiServer:
-    """Serves `objects`, by path, on a loopback port of its own, over TLS."""
+    """Serves `objects`, by path, on a port of its own, over TLS."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+        self.address = address
         folder.mkdir(parents=True, exist_ok=True)
         self.objects: dict[str, dict] = {}
         self.requests: list[tuple[str, str]] = []  # path and authorization
@@ -81,7 +82,7 @@ class ApiServer:
             def handle_error(self, *_: Any) -> None:
                 pass  # clients may hang up whenever they like
 
-        self._server = Quiet(("127.0.0.1", 0), Answerer)
+        self._server = Quiet((address, 0), Answerer)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "server.crt", folder / "server.key")
         self._server.socket = context.wrap_socket(
@@ -93,7 +94,8 @@ class ApiServer:
     def _make_certificate(self) -> None:
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-            + ["-nodes", "-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+            + ["-nodes", "-days", "2", "-subj", "/CN=test"]
+            + ["-addext", f"subjectAltName=IP:{self.address}"]
             + ["-keyout", self.folder / "server.key", "-out", self.folder / "server.crt"],
             check=True,
             capture_output=True,
@@ -106,7 +108,7 @@ class ApiServer:
         """A kubeconfig that leads here."""
         path = self.folder / "kubeconfig"
         cluster = {
-            "server": f"https://127.0.0.1:{self.port}",
+            "server": f"https://{self.address}:{self.port}",
             "certificate-authority": str(self.folder / "server.crt"),
         }
         config = {

@@ -14,9 +14,11 @@ import pytest
 FOLDER = Path("/run/netns")
 
 MNT_DETACH = 2  # of <sys/mount.h>
+RESIDENT = ("sleep", "infinity")
 
 _numbers = itertools.count(1)
 _libc = ctypes.CDLL(None)
+_residents: dict[str, subprocess.Popen] = {}
 
 
 def create(*names: str) -> None:
@@ -25,8 +27,33 @@ def create(*names: str) -> None:
     subprocess.run(["ip", "-batch", "-"], input=commands, text=True, check=True)
 
 
+def occupy(*names: str) -> None:
+    """Starts a process in each, as every real pod has one. It proves to podlease that /proc shows
+    the processes of pods: the sandbox is not in the machine's first PID namespace, where nothing
+    has to be proven (FACTS, section 1)."""
+    for name in names:
+        _residents[name] = subprocess.Popen(["nsenter", f"--net={FOLDER / name}", *RESIDENT])
+    own = os.readlink("/proc/self/ns/net")
+    deadline = time.monotonic() + 20
+    for name in names:
+        while os.readlink(f"/proc/{_residents[name].pid}/ns/net") == own:
+            assert time.monotonic() < deadline, f"no process ever entered {name}"
+            time.sleep(0.0005)
+
+
+def vacate(*names: str) -> None:
+    """The processes that `occupy` has started there end."""
+    processes = [_residents.pop(name) for name in names if name in _residents]
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.wait()
+
+
 def remove(*names: str) -> None:
-    """Removes the names, as `ip netns del` does; a namespace itself ends with its last process."""
+    """Removes the names, as `ip netns del` does, once the processes of `occupy` have ended; a
+    namespace itself ends with its last process."""
+    vacate(*names)
     for name in names:
         _libc.umount2(os.fsencode(FOLDER / name), MNT_DETACH)
         (FOLDER / name).unlink()
@@ -42,6 +69,7 @@ class Netns:
     def __init__(self, name: Optional[str] = None) -> None:
         self.name = name or f"pod-{next(_numbers)}"
         subprocess.run(["ip", "netns", "add", self.name], check=True)
+        occupy(self.name)
         # Nobody else is there to have an address already, and waiting to see takes ptp 1.5 s.
         self.run("sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad")
 
@@ -50,7 +78,9 @@ class Netns:
         return FOLDER / self.name
 
     def delete(self) -> None:
-        """Removes the name; the namespace itself ends with its last process."""
+        """Removes the name, once the process of `occupy` has ended; the namespace itself ends with
+        its last process."""
+        vacate(self.name)
         if self.path.exists():
             subprocess.run(["ip", "netns", "del", self.name], check=True)
 

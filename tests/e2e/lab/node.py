@@ -46,9 +46,11 @@ class Node:
         return {"cniVersion": "1.1.0", "name": "lab", "ipam": self.ipam, **more}
 
     def pods(self, count: int, uid: str = "") -> list[Pod]:
-        """New sandboxes with namespaces, and no addresses yet; `uid` begins those of the pods."""
+        """New sandboxes with namespaces, each with a process inside, and no addresses yet; `uid`
+        begins those of the pods."""
         names = [f"box-{next(_numbers)}" for _ in range(count)]
         netns.create(*names)
+        netns.occupy(*names)
         uids = [f"{uid}{index}" if uid else "" for index in range(count)]
         return [Pod(name, netns.FOLDER / name, uid) for name, uid in zip(names, uids)]
 
@@ -115,6 +117,7 @@ class Node:
 
     def refuse(self, pod: Optional[Pod] = None) -> dict[str, int]:
         """An ADD that finds the range full, which must say how full: the numbers by name."""
+        self.machine.later(2)  # within a second of another one it is told what that was (FACTS §4)
         newcomer = pod or self.pods(1)[0]
         answer = self.try_add(newcomer)
         if pod is None:

@@ -1,0 +1,321 @@
+// Adoption of what host-local and others leased (DESIGN, section 5.7).
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <thread>
+
+#include "ipam_node.h"
+
+namespace podlease::ipam {
+namespace {
+
+// §5.7: adoption.
+
+TEST_F(LeasesTest, AdoptsEveryFormOfHostLocalsFiles) {
+  offer = offer_of(R"("ranges": [[{"subnet": "10.1.0.0/28"}], [{"subnet": "fd00::/124"}]])");
+  host_local_file("10.1.0.3", "dual\r\neth0");
+  host_local_file("fd00::3", "dual\r\neth0");
+  host_local_file("10.1.0.4", "bare");
+  host_local_file("10.1.0.5", "newline\neth0\n");
+  host_local_file("10.1.0.6", "");                // an orphan
+  host_local_file("192.0.2.9", "drain\r\neth0");  // in no range any more
+  host_local_file("last_reserved_ip.0", "10.1.0.6");
+  host_local_file("last_reserved_ip.1", "fd00::3");
+  host_local_file("notes.txt", "10.1.0.7");
+  host_local_file("10.1.0.999", "nobody\r\neth0");
+  adopt();
+  EXPECT_THAT(all(),
+              ElementsAre("dual/eth0 10.1.0.3/28", "bare/ 10.1.0.4/28", "newline/eth0 10.1.0.5/28",
+                          "drain/eth0 192.0.2.9/32", "dual/eth0 fd00::3/124"));
+  const std::vector<store::Lease> adopted = all_leases();
+  for (const store::Lease& lease : adopted) {
+    EXPECT_EQ(lease.source, "host-local");
+    EXPECT_EQ(lease.presence, store::Presence{.boot_id = host.boot});
+    EXPECT_FALSE(is_alive(lease));
+  }
+  EXPECT_EQ(adopted[0].gateway, address("10.1.0.1"));
+  EXPECT_EQ(adopted[3].gateway, std::nullopt);
+  EXPECT_EQ(adopted[4].range_set, 1);
+  // A repeated ADD of such a container goes on with what it has.
+  EXPECT_EQ(add("dual"), "10.1.0.3/28 held, fd00::3/124 held");
+  EXPECT_EQ(add("bare"), "10.1.0.4/28 held, fd00::4/124 untouched") << "with what it lacks";
+  // Its DEL ends it, and the source stays as it was.
+  EXPECT_THAT(del("bare"), ElementsAre("10.1.0.4", "fd00::4"));
+  EXPECT_THAT(del("drain"), ElementsAre("192.0.2.9"));
+  EXPECT_EQ(body_of(host_local() / "10.1.0.4"), "bare");
+  EXPECT_EQ(add("new"), "10.1.0.7/28 untouched, fd00::5/124 untouched");
+}
+
+TEST_F(LeasesTest, AnAddAdoptsByItself) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  EXPECT_EQ(add("a"), "10.1.0.3/29 untouched");
+  EXPECT_EQ(fill(), 3);
+  EXPECT_THAT(all(), IsSupersetOf({"old/eth0 10.1.0.2/29"}));
+}
+
+TEST_F(LeasesTest, AdoptsNothingWhereNobodyWaits) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  EXPECT_EQ(thrown_by([&] {
+              static_cast<void>(leases().add(request("a"), *fixed(offer), [] { return false; }));
+            }).kind,
+            ErrorKind::kOther);
+  EXPECT_THAT(all(), IsEmpty());
+  EXPECT_EQ(add("a"), "10.1.0.3/29 untouched");
+}
+
+TEST_F(LeasesTest, GoesOnBehindHostLocalsCursor) {
+  host_local_file("10.1.0.5", "old\r\neth0");
+  host_local_file("last_reserved_ip.0", "10.1.0.4");
+  EXPECT_EQ(add("a"), "10.1.0.6/29 untouched");
+  EXPECT_EQ(add("b", {"10.1.0.2"}), "10.1.0.2/29 requested");
+  EXPECT_EQ(add("c"), "10.1.0.3/29 untouched") << "wrapped";
+  EXPECT_EQ(add("d"), "10.1.0.4/29 untouched");
+  EXPECT_EQ(refusal("e").kind, ErrorKind::kExhausted);
+}
+
+TEST_F(LeasesTest, ARequestedAddressMovesNoHint) {
+  host_local_file("last_reserved_ip.0", "10.1.0.3");
+  EXPECT_EQ(add("a", {"10.1.0.6"}), "10.1.0.6/29 requested");
+  EXPECT_EQ(add("b"), "10.1.0.4/29 untouched");
+  EXPECT_EQ(add("c", {"10.1.0.2"}), "10.1.0.2/29 requested");
+  EXPECT_EQ(add("d"), "10.1.0.5/29 untouched");
+  EXPECT_EQ(add("e"), "10.1.0.3/29 untouched");
+}
+
+TEST_F(LeasesTest, TheHintGoesOnThroughTheRangesBehindAndThenWraps) {
+  const char* const ranges =
+      R"("ranges": [[{"subnet": "10.9.0.0/29"}, {"subnet": "10.1.0.0/30"},
+                     {"subnet": "10.5.0.0/30"}]])";
+  const struct {
+    const char* cursor;
+    std::vector<std::string> order;
+  } cases[] = {
+      {"10.9.0.5", {"10.9.0.6", "10.1.0.2", "10.5.0.2", "10.9.0.2", "10.9.0.3"}},
+      {"10.9.0.6", {"10.1.0.2", "10.5.0.2", "10.9.0.2", "10.9.0.3"}},
+      {"10.1.0.2", {"10.5.0.2", "10.9.0.2", "10.9.0.3"}},
+      {"10.5.0.2", {"10.9.0.2", "10.9.0.3", "10.9.0.4"}},
+      {"192.0.2.1", {"10.9.0.2", "10.9.0.3"}},
+      {"10.9.0.7", {"10.9.0.2", "10.9.0.3"}},
+  };
+  for (const auto& one : cases) {
+    Node node;
+    node.offer = offer_of(ranges);
+    node.host_local_file("last_reserved_ip.0", one.cursor);
+    std::vector<std::string> got;
+    for (std::size_t i = 0; i < one.order.size(); ++i) {
+      got.push_back(node.grant(node.request("c" + std::to_string(i)))
+                        .front()
+                        .lease.address.address()
+                        .to_string());
+    }
+    EXPECT_EQ(got, one.order) << one.cursor;
+  }
+}
+
+TEST_F(LeasesTest, EachFamilyHasItsOwnHint) {
+  offer = offer_of(kDual);
+  host_local_file("last_reserved_ip.0", "10.1.0.4");
+  host_local_file("last_reserved_ip.1", "fd00::5");
+  EXPECT_EQ(add("a"), "10.1.0.5/29 untouched, fd00::6/125 untouched");
+  EXPECT_EQ(add("b"), "10.1.0.6/29 untouched, fd00::7/125 untouched");
+  EXPECT_EQ(add("c"), "10.1.0.2/29 untouched, fd00::2/125 untouched");
+}
+
+TEST_F(LeasesTest, ADelBeforeTheAdoptionIsRemembered) {
+  host_local_file("10.1.0.2", "ended\r\neth0");
+  host_local_file("10.1.0.3", "living\r\neth0");
+  host_local_file("10.1.0.4", "bare");
+  EXPECT_THAT(del("ended"), IsEmpty());
+  EXPECT_THAT(del("bare"), IsEmpty());
+  EXPECT_EQ(add("a"), "10.1.0.2/29 untouched");
+  EXPECT_EQ(add("b"), "10.1.0.4/29 untouched");
+  EXPECT_THAT(all(),
+              ElementsAre("a/eth0 10.1.0.2/29", "living/eth0 10.1.0.3/29", "b/eth0 10.1.0.4/29"));
+}
+
+TEST_F(LeasesTest, ADelOfAnotherInterfaceEndsNothingAdoptedLater) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  leases().del({.key = {.network = "net", .container_id = "old", .ifname = "eth1"}});
+  leases().del({.key = {.network = "other", .container_id = "old", .ifname = "eth0"}});
+  EXPECT_EQ(add("a"), "10.1.0.3/29 untouched");
+}
+
+TEST_F(LeasesTest, AVanishedFileIsTheDelOfItsLease) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  host_local_file("10.1.0.3", "bare");
+  host_local_file("10.1.0.4", "stays\r\neth0");
+  ASSERT_EQ(add("a"), "10.1.0.5/29 untouched");
+  fs::remove(host_local() / "10.1.0.2");
+  fs::remove(host_local() / "10.1.0.3");
+  EXPECT_EQ(add("b"), "10.1.0.6/29 untouched");
+  EXPECT_THAT(all(),
+              ElementsAre("stays/eth0 10.1.0.4/29", "a/eth0 10.1.0.5/29", "b/eth0 10.1.0.6/29"));
+  EXPECT_THAT(log_text(), HasSubstr("10.1.0.2/29 of container old: host-local ended it"));
+  clock.pass(2s);
+  EXPECT_EQ(add("c"), "10.1.0.2/29 pressed");
+}
+
+TEST_F(LeasesTest, ACheckOrAdoptionSeesAVanishedFileToo) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  adopt();
+  ASSERT_THAT(all(), SizeIs(1));
+  fs::remove(host_local() / "10.1.0.2");
+  adopt();
+  EXPECT_THAT(all(), IsEmpty());
+}
+
+TEST_F(LeasesTest, AVanishedFileEndsNobodyElsesLease) {
+  cooldown = 0s;
+  host_local_file("10.1.0.2", "old\r\neth0");
+  adopt();
+  del("old");
+  ASSERT_EQ(add("new", {"10.1.0.2"}), "10.1.0.2/29 requested");
+  fs::remove(host_local() / "10.1.0.2");
+  EXPECT_EQ(add("other"), "10.1.0.3/29 untouched");
+  EXPECT_THAT(all(), ElementsAre("new/eth0 10.1.0.2/29", "other/eth0 10.1.0.3/29"));
+}
+
+TEST_F(LeasesTest, ANewOrChangedFileIsAConflictUntilItIsGone) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  ASSERT_EQ(add("a"), "10.1.0.3/29 untouched");
+  for (const auto& [name, body] :
+       {std::pair{"10.1.0.4", "intruder\r\neth0"}, std::pair{"10.1.0.3", "intruder\r\neth0"},
+        std::pair{"10.1.0.2", "intruder\r\neth0"}}) {
+    const std::string before = body_of(host_local() / name);
+    host_local_file(name, body);
+    const Thrown conflict = refusal("b");
+    EXPECT_EQ(conflict.kind, ErrorKind::kConfig) << name;
+    EXPECT_THAT(conflict.message, AllOf(HasSubstr("host-local"), HasSubstr(name),
+                                        HasSubstr("intruder"), HasSubstr("net")));
+    EXPECT_THAT(conflict.details, HasSubstr((host_local() / name).string()));
+    EXPECT_THAT(all(), ElementsAre("old/eth0 10.1.0.2/29", "a/eth0 10.1.0.3/29")) << name;
+    EXPECT_THAT(held_by("a"), SizeIs(1)) << "who is asked is answered";
+    if (before == "(none)") {
+      fs::remove(host_local() / name);
+    } else {
+      host_local_file(name, before);
+    }
+  }
+  EXPECT_EQ(add("b"), "10.1.0.4/29 untouched");
+  EXPECT_THAT(all(), SizeIs(3));
+}
+
+TEST_F(LeasesTest, AFileOutsideTheRangesIsNoConflict) {
+  // Another network of host-local has the same name.
+  ASSERT_EQ(add("a"), "10.1.0.2/29 untouched");
+  host_local_file("10.22.0.2", "other\r\neth0");
+  host_local_file("last_reserved_ip.0", "10.22.0.2");
+  EXPECT_EQ(add("b"), "10.1.0.3/29 untouched");
+  fs::remove(host_local() / "10.22.0.2");
+  EXPECT_EQ(add("c"), "10.1.0.4/29 untouched");
+  EXPECT_THAT(all(), SizeIs(3));
+}
+
+TEST_F(LeasesTest, AConflictDoesNotHinderADel) {
+  ASSERT_EQ(add("a"), "10.1.0.2/29 untouched");
+  host_local_file("10.1.0.3", "intruder\r\neth0");  // the folder is new as well
+  EXPECT_EQ(refusal("b").kind, ErrorKind::kConfig);
+  EXPECT_THAT(del("a"), ElementsAre("10.1.0.2"));
+}
+
+TEST_F(LeasesTest, OrphansOtherNamesAndCursorsAreNoConflict) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  ASSERT_EQ(add("a"), "10.1.0.3/29 untouched");
+  host_local_file("10.1.0.4", "");
+  host_local_file("last_reserved_ip.0", "10.1.0.5");
+  host_local_file("README", "10.1.0.5");
+  EXPECT_EQ(add("b"), "10.1.0.4/29 untouched");
+}
+
+TEST_F(LeasesTest, AClearedFolderEndsNoLease) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  host_local_file("10.1.0.3", "older\r\neth0");
+  adopt();
+  // The usual cure for a leaking host-local: rm -rf /var/lib/cni/networks/net/*
+  for (const char* const name : {"10.1.0.2", "10.1.0.3", "lock"}) {
+    fs::remove(host_local() / name);
+  }
+  EXPECT_EQ(add("a"), "10.1.0.4/29 untouched");
+  EXPECT_THAT(all(), SizeIs(3));
+  fs::remove_all(places.host_local);
+  EXPECT_EQ(add("b"), "10.1.0.5/29 untouched");
+  EXPECT_THAT(all(), SizeIs(4));
+}
+
+TEST_F(LeasesTest, AFolderThatHostLocalMadeAnewEndsNoLease) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  adopt();
+  // rm -rf /var/lib/cni/networks, and then a late DEL through host-local.
+  fs::remove_all(places.host_local);
+  put(host_local() / "lock", "");
+  EXPECT_EQ(add("a"), "10.1.0.3/29 untouched");
+  EXPECT_THAT(held_by("old"), SizeIs(1));
+  host_local_file("10.1.0.2", "old\r\neth0");
+  adopt();
+  fs::remove(host_local() / "10.1.0.2");
+  EXPECT_EQ(add("b"), "10.1.0.4/29 untouched");
+  EXPECT_THAT(held_by("old"), IsEmpty()) << "in its new folder host-local is believed again";
+}
+
+TEST_F(LeasesTest, AdoptsFromBothFolders) {
+  host_local_file("10.1.0.2", "usual\r\neth0");
+  put(data_dir / "net" / "lock", "");
+  put(data_dir / "net" / "10.1.0.3", "own\r\neth0");
+  put(data_dir / "net" / "10.1.0.2", "double\r\neth0");
+  put(data_dir / "net" / "last_reserved_ip.0", "10.1.0.4");
+  EXPECT_EQ(add("a"), "10.1.0.5/29 untouched");
+  EXPECT_THAT(all(),
+              ElementsAre("usual/eth0 10.1.0.2/29", "own/eth0 10.1.0.3/29", "a/eth0 10.1.0.5/29"));
+  fs::remove(data_dir / "net" / "10.1.0.3");
+  EXPECT_EQ(add("b"), "10.1.0.6/29 untouched");
+  EXPECT_THAT(held_by("own"), IsEmpty());
+}
+
+TEST_F(LeasesTest, OneFolderByTwoNamesIsOneFolder) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  data_dir = folder.path() / "alias";
+  fs::create_directory_symlink(places.host_local, data_dir);
+  const Leases hasty(host, clock, log, places, data_dir, 200ms);
+  EXPECT_EQ(text_of(hasty.add(request("a"), *fixed(offer), always)), "10.1.0.3/29 untouched");
+}
+
+TEST_F(LeasesTest, ANetworkMayBeCalledLikeAFileOfTheStore) {
+  for (const char* const name : {"lock", "podlease.db", "podlease.db-wal"}) {
+    network = name;
+    EXPECT_EQ(add("a"), "10.1.0.2/29 untouched") << name;
+    EXPECT_EQ(add("b"), "10.1.0.3/29 untouched") << name;
+  }
+}
+
+TEST_F(LeasesTest, WaitsForHostLocalsLockWhereThereIsSomethingToLearn) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  const UniqueFd held(::open((host_local() / "lock").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(flock(held.get(), LOCK_EX), 0);
+  const Leases hasty(host, clock, log, places, data_dir, 50ms);
+  EXPECT_EQ(
+      thrown_by([&] { static_cast<void>(hasty.add(request("a"), *fixed(offer), always)); }).kind,
+      ErrorKind::kBusy);
+  EXPECT_THAT(hasty.del({.key = {.network = "net", .container_id = "b", .ifname = "eth0"}}),
+              IsEmpty())
+      << "a DEL takes only the store's lock";
+}
+
+TEST_F(LeasesTest, ASettledFolderIsNotReadAgainUntilItChanges) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  clock.set_wall(1h);  // its last change is long ago
+  ASSERT_EQ(add("a"), "10.1.0.3/29 untouched");
+  {
+    const UniqueFd held(::open((host_local() / "lock").c_str(), O_RDWR | O_CLOEXEC));
+    ASSERT_EQ(flock(held.get(), LOCK_EX), 0);
+    const Leases hasty(host, clock, log, places, data_dir, 50ms);
+    EXPECT_EQ(text_of(hasty.add(request("b"), *fixed(offer), always)), "10.1.0.4/29 untouched");
+  }
+  std::this_thread::sleep_for(20ms);  // a tick of the file system's clock
+  fs::remove(host_local() / "10.1.0.2");
+  EXPECT_EQ(add("c"), "10.1.0.5/29 untouched");
+  EXPECT_THAT(held_by("old"), IsEmpty());
+}
+
+}  // namespace
+}  // namespace podlease::ipam
