@@ -97,7 +97,7 @@ void check_host(const ipam::Leases& leases, const std::string& network,
   if (knowledge.offer() == nullptr) {
     return;
   }
-  for (const std::string& line : leases.same_subnets(network)) {
+  for (const std::string& line : leases.warnings(network)) {
     checks.push_back({.health = Health::kNote, .subject = "warning", .finding = line});
   }
   try {

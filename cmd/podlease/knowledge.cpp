@@ -30,7 +30,7 @@ std::vector<std::string> warnings_of(const Context& context, const pools::Knowle
 void report_held(const ipam::Leases& leases, const std::string& network,
                  const pools::Knowledge& knowledge, const ipam::Wiring& wiring, Json& report) {
   report["heldByHost"] = Json::array();
-  for (const std::string& line : leases.same_subnets(network)) {
+  for (const std::string& line : leases.warnings(network)) {
     report["warnings"].push_back(line);
   }
   if (knowledge.offer() != nullptr) {

@@ -27,13 +27,13 @@ void read_link_info(Bytes info, Interface& interface) {
       data = value;
     }
   });
-  if (interface.kind == "vrf") {
-    for_each_attribute(data, [&](unsigned type, Bytes value) {
-      if (type == IFLA_VRF_TABLE) {
-        interface.vrf_table = take<unsigned>(value);
-      }
-    });
-  }
+  for_each_attribute(data, [&](unsigned type, Bytes value) {
+    if (interface.kind == "vrf" && type == IFLA_VRF_TABLE) {
+      interface.vrf_table = take<unsigned>(value);
+    } else if (interface.kind == "vlan" && type == IFLA_VLAN_ID) {
+      interface.vlan = take<std::uint16_t>(value);
+    }
+  });
 }
 
 struct Neighbour {

@@ -191,6 +191,10 @@ class Leases::Adding {
 
 std::vector<Granted> Leases::add(const AddRequest& request, pools::Source& source,
                                  const std::function<bool()>& still_wanted) const {
+  if (const std::optional<std::string> shared = store::shared_file_system(data_dir_)) {
+    log_->write(LogLevel::kWarning, "the store in " + data_dir_.string() + " is on " + *shared +
+                                        ", which other machines may share");
+  }
   try {
     return Adding(*this, request, source, still_wanted).run();
   } catch (const store::DamagedError&) {

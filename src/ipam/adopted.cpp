@@ -3,6 +3,8 @@
 #include <array>
 #include <filesystem>
 #include <functional>
+#include <iterator>
+#include <utility>
 
 #include "liveness.h"
 #include "podlease/base/text.h"
@@ -62,6 +64,10 @@ std::vector<Lease> adopted_in(const Presence& presence, const std::string& ifnam
   return adopted_in(presence, [&](const std::string& id) {
     return store::LeaseTable(transaction).of(id, ifname);
   });
+}
+
+void append(std::vector<Found>& all, std::vector<Found> more) {
+  std::move(more.begin(), more.end(), std::back_inserter(all));
 }
 
 std::string describe(const Lease& lease) {

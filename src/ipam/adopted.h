@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "podlease/ipam/leases.h"
 #include "podlease/store/lease.h"
 #include "podlease/store/network_table.h"
 #include "podlease/store/transaction.h"
@@ -32,6 +33,9 @@ inline constexpr std::string_view kFromNamespace = "namespace";
 [[nodiscard]] std::vector<store::Lease> adopted_in(const store::Presence& presence,
                                                    const std::string& ifname,
                                                    store::Transaction& transaction);
+
+// Puts `more` behind `all`.
+void append(std::vector<Found>& all, std::vector<Found> more);
 
 // container ID IFNAME (pod NAMESPACE/NAME), for messages.
 [[nodiscard]] std::string describe(const store::Lease& lease);

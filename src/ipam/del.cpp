@@ -263,7 +263,7 @@ class Leases::Deleting {
       Transaction transaction = store.begin();
       const auto network = NetworkTable(transaction).find(request_->key.network);
       if (!network && host_local.holds(request_->key)) {
-        store::HostLocalTable(transaction).note_ended(request_->key);
+        store::HostLocalTable(transaction).note_ended(request_->key, leases_->clock_->now().wall);
         transaction.commit();
         return;
       }
@@ -293,21 +293,6 @@ class Leases::Deleting {
 
 std::vector<Lease> Leases::del(const DelRequest& request) const {
   return Deleting(*this, request).run();
-}
-
-std::vector<Lease> Leases::held_by(const AttachmentKey& key, const std::string& netns) const {
-  std::optional<Store> store = Store::open_existing(options(data_dir_));
-  if (!store) {
-    return {};
-  }
-  const store::Presence presence = netns.empty() ? store::Presence{} : presence_of(*host_, netns);
-  Transaction transaction = store->begin();
-  const std::optional<Network> network = NetworkTable(transaction).find(key.network);
-  if (!network) {
-    return {};
-  }
-  std::vector<Lease> held = LeaseTable(transaction).of(*network, key.container_id, key.ifname);
-  return held.empty() ? adopted_in(presence, key.ifname, transaction, *network) : held;
 }
 
 }  // namespace podlease::ipam

@@ -33,6 +33,15 @@ bool is_trusted(const struct stat& status) {
   return status.st_uid == geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
+// Points only separate: an id may have some, and so may an interface's name.
+std::string name_of(const AttachmentKey& key) {
+  std::string ifname;
+  for (const char c : key.ifname) {
+    ifname += c == '.' ? "%2E" : c == '%' ? "%25" : std::string(1, c);
+  }
+  return key.container_id + "." + ifname;
+}
+
 // The folder of the notes, not by way of a link. Nothing, and errno, if it is not there or is not
 // to be trusted.
 UniqueFd open_notes(const fs::path& folder) {
@@ -50,7 +59,7 @@ UniqueFd open_notes(const fs::path& folder) {
 void note_ended_beside(const fs::path& folder, const AttachmentKey& key, const std::string& pod_uid,
                        const std::string& why) {
   const fs::path notes = folder / "ended";
-  const fs::path file = notes / (key.container_id + "." + key.ifname);
+  const fs::path file = notes / name_of(key);
   if (mkdir(notes.c_str(), S_IRWXU) != 0 && errno != EEXIST) {
     throw cannot_note(file, why, errno);
   }

@@ -106,8 +106,7 @@ void Leases::gc(const std::string& network_name, const std::vector<AttachmentKey
 
 std::vector<Examined> Leases::sweep(const SweepOptions& wanted) const {
   const Walk walk = Walk::twice(*host_, *clock_);  // before the lock
-  const std::vector<host::CachedAttachment> cached =
-      host::read_cni_cache(places_.cni_caches, wanted.network).attachments;
+  const host::CniCache cached = host::read_cni_cache(places_.cni_caches, wanted.network);
   const auto written = last_written(data_dir_);
   std::optional<Store> store = Store::open_existing(options(data_dir_));
   if (!store) {

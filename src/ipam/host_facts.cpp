@@ -24,8 +24,7 @@ bool is_compared(net::Address address) {
   return address.bits() >> 24 != 127;
 }
 
-// Reports whether `interface` is the VLAN's on `link`: by its name, LINK.VLAN, or as an interface
-// of kind vlan whose name ends in the VLAN's number.
+// Reports whether `interface` is the VLAN's on `link`: by its name, LINK.VLAN, or by what it is.
 bool is_vlan_of(const host::Interface& interface, const host::Interface* link,
                 const std::string& link_name, const std::string& vlan) {
   if (vlan.empty()) {
@@ -34,14 +33,8 @@ bool is_vlan_of(const host::Interface& interface, const host::Interface* link,
   if (interface.name == link_name + "." + vlan) {
     return true;
   }
-  if (link == nullptr || interface.kind != "vlan" || interface.parent != link->index) {
-    return false;
-  }
-  const std::string_view name = interface.name;
-  const std::size_t letters = name.find_last_not_of("0123456789");
-  std::string_view number = name.substr(letters == std::string_view::npos ? 0 : letters + 1);
-  number.remove_prefix(std::min(number.find_first_not_of('0'), number.size()));
-  return number == vlan;
+  return link != nullptr && interface.kind == "vlan" && interface.parent == link->index &&
+         std::to_string(interface.vlan) == vlan;
 }
 
 // An interface and a family: a link may be the main plugin's for one family only.

@@ -80,13 +80,14 @@ std::optional<net::Address> next_after(net::Address last, const pools::Offer& of
   return std::nullopt;
 }
 
-// Leases what `file` says, unless its DEL has been here already.
+// Leases what `file` says, unless its DEL has been here since.
 void take(store::Transaction& transaction, const store::Network& network, const AdoptedFile& file,
-          const pools::Offer& offer, const store::Moment& now) {
+          const HostLocalFolder& folder, const pools::Offer& offer, const store::Moment& now) {
   if (!store::HostLocalTable(transaction)
            .has_ended({.network = network.name,
                        .container_id = file.container_id,
-                       .ifname = file.ifname})) {
+                       .ifname = file.ifname},
+                      folder.written_at(file.address))) {
     store::LeaseTable(transaction).insert(network, to_lease(network, file, offer, now));
   }
 }
@@ -95,10 +96,11 @@ void take(store::Transaction& transaction, const store::Network& network, const 
 Found judge(store::Transaction& transaction, Lease lease, const HostLocalFolder& folder,
             const Inventory& inventory) {
   const net::Address address = lease.address.address();
-  const Inventory::Opinion opinion = inventory.opinion_of(
-      address, lease.key.container_id, lease.key.ifname, folder.written_at(address));
+  const auto written = folder.written_at(address);
+  const Inventory::Opinion opinion =
+      inventory.opinion_of(address, lease.key.container_id, lease.key.ifname, written);
   const std::string file = (folder.path() / address.to_string()).string();
-  if (store::HostLocalTable(transaction).has_ended(lease.key)) {
+  if (store::HostLocalTable(transaction).has_ended(lease.key, written)) {
     return {.lease = std::move(lease), .adopted = false, .evidence = file + ": its DEL has come"};
   }
   lease.key.ifname = opinion.ifname;
@@ -189,6 +191,22 @@ Error conflict(const store::Network& network, const AdoptedFile& file,
                    " once its container has ended");
 }
 
+// Reports whether a file says nothing about a network that is podlease's alone: host-local may serve
+// another one of this name, with other addresses.
+bool is_of_another(store::Transaction& transaction, const store::Network& network,
+                   const AdoptedFile& file, const pools::Offer& offer) {
+  return network.handover == store::Handover::kOwned && offer.range_of(file.address) == nullptr &&
+         !store::LeaseTable(transaction).at(network, file.address);
+}
+
+void record_files(store::Transaction& transaction, const store::Network& network,
+                   const HostLocalFolder& folder, const std::vector<AdoptedFile>& files,
+                   const store::Moment& now) {
+  store::HostLocalTable(transaction).set_files(network, folder.path().string(), files);
+  store::HostLocalTable(transaction)
+      .set_folder(network, {.folder = folder.path().string(), .stamp = note_of(folder, now)});
+}
+
 }  // namespace
 
 std::vector<HostLocalEntry> to_entries(const std::vector<Lease>& leases) {
@@ -206,9 +224,7 @@ std::vector<HostLocalEntry> to_entries(const std::vector<Lease>& leases) {
 void record_folder(store::Transaction& transaction, const store::Network& network,
                    const HostLocalFolder& folder, const HostLocalState& state,
                    const store::Moment& now) {
-  store::HostLocalTable(transaction).set_files(network, folder.path().string(), files_of(state));
-  store::HostLocalTable(transaction)
-      .set_folder(network, {.folder = folder.path().string(), .stamp = note_of(folder, now)});
+  record_files(transaction, network, folder, files_of(state), now);
 }
 
 HostLocal::HostLocal(const std::string& network, const Places& places,
@@ -281,6 +297,43 @@ std::optional<HostLocal::Locks> HostLocal::try_lock() const {
   return locks;
 }
 
+std::vector<Found> HostLocal::adopt_files(store::Transaction& transaction,
+                                          const store::Network& network,
+                                          const HostLocalFolder& folder,
+                                          const std::vector<AdoptedFile>& files,
+                                          const pools::Offer& offer, const store::Moment& now,
+                                          const Inventory& inventory) {
+  std::vector<Found> all;
+  for (const AdoptedFile& file : files) {
+    // Two folders may name one address; the first was host-local's default place.
+    if (!store::LeaseTable(transaction).at_in_space(network, file.address)) {
+      all.push_back(judge(transaction, to_lease(network, file, offer, now), folder, inventory));
+      if (all.back().adopted) {
+        store::LeaseTable(transaction).insert(network, all.back().lease);
+      }
+    }
+  }
+  return all;
+}
+
+std::vector<Found> HostLocal::adopt_in(store::Transaction& transaction,
+                                       const store::Network& network, const pools::Offer& added,
+                                       const store::Moment& now, const Inventory& inventory) const {
+  std::vector<Found> all;
+  for (const HostLocalFolder& folder : folders_) {
+    const store::HostLocalTable table(transaction);
+    std::vector<AdoptedFile> known = table.files(network, folder.path().string());
+    std::vector<AdoptedFile> files = difference(files_of(folder.read()), known);
+    std::erase_if(files, [&](const AdoptedFile& file) {
+      return added.range_of(file.address) == nullptr;
+    });
+    append(all, adopt_files(transaction, network, folder, files, added, now, inventory));
+    known.insert(known.end(), files.begin(), files.end());
+    table.set_files(network, folder.path().string(), known);
+  }
+  return all;
+}
+
 std::vector<Found> HostLocal::adopt(store::Transaction& transaction, store::Network& network,
                                     const pools::Offer& offer, const store::Moment& now,
                                     const Inventory& inventory) const {
@@ -288,15 +341,8 @@ std::vector<Found> HostLocal::adopt(store::Transaction& transaction, store::Netw
   std::vector<net::Address> hints;
   for (const HostLocalFolder& folder : folders_) {
     const HostLocalState state = folder.read();
-    for (const AdoptedFile& file : files_of(state)) {
-      // Two folders may name one address; the first was host-local's default place.
-      if (!store::LeaseTable(transaction).at_in_space(network, file.address)) {
-        all.push_back(judge(transaction, to_lease(network, file, offer, now), folder, inventory));
-        if (all.back().adopted) {
-          store::LeaseTable(transaction).insert(network, all.back().lease);
-        }
-      }
-    }
+    append(all,
+           adopt_files(transaction, network, folder, files_of(state), offer, now, inventory));
     for (const host::HostLocalCursor& cursor : state.cursors) {
       if (const std::optional<net::Address> next = next_after(cursor.last_reserved, offer)) {
         hints.push_back(*next);
@@ -318,7 +364,8 @@ std::vector<Found> adopt_others(store::Transaction& transaction, const store::Ne
     if (is_leased(transaction, network, found.lease)) {
       continue;
     }
-    if (found.adopted && store::HostLocalTable(transaction).has_ended(found.lease.key)) {
+    if (found.adopted &&
+        store::HostLocalTable(transaction).has_ended(found.lease.key, found.written)) {
       found.adopted = false;
       found.evidence = "its DEL has come";
     }
@@ -365,11 +412,10 @@ bool HostLocal::take_appeared(store::Transaction& transaction, const store::Netw
     if (lease && is_holder(*lease, file)) {
       continue;
     }
-    const bool is_owned = network.handover == store::Handover::kOwned;
-    // host-local may serve another network of this name, with other addresses.
-    if (is_owned && !lease && offer.range_of(file.address) == nullptr) {
+    if (is_of_another(transaction, network, file, offer)) {
       continue;
     }
+    const bool is_owned = network.handover == store::Handover::kOwned;
     if (is_owned && (newcomers == Newcomers::kRefuse || lease)) {
       throw conflict(network, file, *changes.folder);
     }
@@ -382,7 +428,7 @@ bool HostLocal::take_appeared(store::Transaction& transaction, const store::Netw
             [&](const AdoptedFile& former) { return former.container_id == file.container_id; })) {
       leases.insert(network, to_lease(network, file, offer, *world.now));
     } else {
-      take(transaction, network, file, offer, *world.now);
+      take(transaction, network, file, *changes.folder, offer, *world.now);
     }
     was_called = was_called || leases.at(network, file.address);
   }
@@ -393,7 +439,7 @@ void HostLocal::follow(store::Transaction& transaction, store::Network& network,
                        const pools::Offer& offer, const World& world, Newcomers newcomers) const {
   for (const HostLocalFolder& folder : folders_) {
     const HostLocalState state = folder.read();
-    const std::vector<AdoptedFile> files = files_of(state);
+    std::vector<AdoptedFile> files = files_of(state);
     const std::vector<AdoptedFile> known =
         store::HostLocalTable(transaction).files(network, folder.path().string());
     const Changes changes{.folder = &folder,
@@ -410,7 +456,12 @@ void HostLocal::follow(store::Transaction& transaction, store::Network& network,
     if (was_called && network.handover == store::Handover::kShared) {
       store::NetworkTable(transaction).set_handover(network, store::Handover::kOwned);
     }
-    record_folder(transaction, network, folder, state, *world.now);
+    // If the ranges are ever such that it matters, they are looked at as new ones.
+    std::erase_if(files, [&](const AdoptedFile& file) {
+      return !std::binary_search(known.begin(), known.end(), file) &&
+             is_of_another(transaction, network, file, offer);
+    });
+    record_files(transaction, network, folder, files, *world.now);
   }
   store::HostLocalTable(transaction)
       .forget_ended(network.name);  // all that stands there now is known

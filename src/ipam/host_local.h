@@ -74,6 +74,12 @@ class HostLocal {
                            const pools::Offer& offer, const store::Moment& now,
                            const Inventory& inventory) const;
 
+  // The same of the files that were not looked at so far, and whose addresses are in `added`: ranges
+  // that the network gets later. What is leased stays as it is.
+  std::vector<Found> adopt_in(store::Transaction& transaction, const store::Network& network,
+                              const pools::Offer& added, const store::Moment& now,
+                              const Inventory& inventory) const;
+
   // Under host-local's locks, later: ends the leases of files that vanished, unless the pod is seen
   // to live, and of a shared network takes over what host-local did. Throws kConfig if it leased an
   // address of `offer` on a network that is podlease's alone; with kTake, only one that is leased.
@@ -100,6 +106,10 @@ class HostLocal {
     std::vector<store::AdoptedFile> vanished;
     std::vector<store::AdoptedFile> appeared;
   };
+  [[nodiscard]] static std::vector<Found> adopt_files(
+      store::Transaction& transaction, const store::Network& network,
+      const host::HostLocalFolder& folder, const std::vector<store::AdoptedFile>& files,
+      const pools::Offer& offer, const store::Moment& now, const Inventory& inventory);
   void end_vanished(store::Transaction& transaction, const store::Network& network,
                     const std::vector<store::AdoptedFile>& vanished, const World& world) const;
   // Returns whether host-local was called since.

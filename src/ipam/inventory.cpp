@@ -89,8 +89,14 @@ Inventory::Inventory(const Options& options)
 
 void Inventory::note(const NamedNetns& netns, const host::PodAddress& address,
                      std::map<net::Address, Inside>& into) {
-  into.try_emplace(address.address.address(), Inside{.presence = presence_of(*host_, netns.path),
-                                                     .interface = address.interface});
+  Inside inside{.presence = presence_of(*host_, netns.path), .interface = address.interface};
+  const net::Address shown = address.address.address();
+  const auto [known, is_first] = into.try_emplace(shown, inside);
+  // Anybody who may, can give themselves an address: then the runtime's record tells whose it is.
+  if (!is_first && cached_in(known->second.presence, shown) == nullptr &&
+      cached_in(inside.presence, shown) != nullptr) {
+    known->second = std::move(inside);
+  }
 }
 
 void Inventory::look_into(const std::vector<NamedNetns>& named) {
@@ -228,7 +234,9 @@ void Inventory::add_found_inside(const pools::Offer& offer, const store::Moment&
                       .ifname = inside.interface};
     store::Pod pod;
     store::Presence presence = inside.presence;
+    std::optional<Time> written;
     if (const CachedAttachment* const attachment = cached_in(inside.presence, address)) {
+      written = attachment->written;
       key = attachment->key;
       pod = pod_of(*attachment);
       presence = presence_of(*host_, attachment->netns);  // as the runtime spells it
@@ -242,7 +250,8 @@ void Inventory::add_found_inside(const pools::Offer& offer, const store::Moment&
     lease.source = kFromNamespace;
     found.emplace(address, Found{.lease = std::move(lease),
                                  .adopted = true,
-                                 .evidence = "inside " + inside.presence.netns});
+                                 .evidence = "inside " + inside.presence.netns,
+                                 .written = written});
   }
 }
 
@@ -264,7 +273,8 @@ void Inventory::add_found_in_caches(const pools::Offer& offer, const store::Mome
       lease.source = kFromCache;
       found.emplace(prefix.address(), Found{.lease = std::move(lease),
                                             .adopted = !opinion.ended,
-                                            .evidence = opinion.evidence});
+                                            .evidence = opinion.evidence,
+                                            .written = attachment.written});
     }
   }
 }

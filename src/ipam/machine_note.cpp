@@ -59,10 +59,13 @@ bool is_another(const Note& note, const host::Names& names) {
   return known > 0 && equal == 0;
 }
 
-// Files from the future tell that the clock was set back, and nothing else.
+// How far the clocks of two machines may be apart.
+constexpr Milliseconds kClocksApart{3'600'000};
+
+// Files from a later time than that tell that the clock was set back, and nothing else.
 bool was_written_since(std::optional<Time> written, const host::Host& host,
                        const store::Moment& now) {
-  return written && *written > host.booted_at() + kSlack && *written <= now.at.wall + kSlack;
+  return written && *written > host.booted_at() + kSlack && *written <= now.at.wall + kClocksApart;
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "podlease/ipam/wiring.h"
+
 namespace podlease::ipam {
 
 using store::Ending;
@@ -138,8 +140,14 @@ bool Reclaimer::is_due(const Lease& lease) {
 }
 
 bool Reclaimer::is_heard_of(const Lease& lease) {
-  // On whichever interface: a network's bridge may have been renamed.
-  const bool heard = world_.host->is_reachable_neighbour(lease.address.address(), {});
+  // Also on a bridge that was renamed since: its wire is still known.
+  std::vector<std::string> links = interfaces_on(network_of(lease).wires);
+  if (links.empty()) {
+    links.emplace_back();  // any
+  }
+  const bool heard = std::any_of(links.begin(), links.end(), [&](const std::string& link) {
+    return world_.host->is_reachable_neighbour(lease.address.address(), link);
+  });
   if (heard) {
     suspect(lease, kGrace);
   }
@@ -276,8 +284,16 @@ void Reclaimer::sweep_out(const Lease& lease, Liveness liveness, std::vector<Exa
 }
 
 bool Reclaimer::is_unknown_to_libcni(const Lease& lease, const Sweep& wanted) const {
+  // A damaged file tells by its name whose it is.
+  const std::string name = network_->name + "-" + lease.key.container_id + "-";
+  if (std::any_of(wanted.cached->skipped.begin(), wanted.cached->skipped.end(),
+                  [&](const host::SkippedFile& skipped) {
+                    return skipped.file.filename().string().starts_with(name);
+                  })) {
+    return false;
+  }
   bool knows_others = false;
-  for (const host::CachedAttachment& attachment : *wanted.cached) {
+  for (const host::CachedAttachment& attachment : wanted.cached->attachments) {
     if (attachment.key.network != network_->name) {
       continue;
     }

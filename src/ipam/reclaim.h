@@ -68,7 +68,7 @@ class Reclaimer {
   // Looks at all leases, and ends all that can be: what `podlease gc` does. Returns every lease
   // that is not alive.
   struct Sweep {
-    const std::vector<host::CachedAttachment>* cached;  // libcni's
+    const host::CniCache* cached;  // libcni's
     bool ends_other_views = false;
   };
   [[nodiscard]] std::vector<Examined> sweep(const Sweep& wanted);

@@ -1,7 +1,9 @@
 #include "session.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "adopted.h"
 #include "ended_notes.h"
 #include "machine_note.h"
 #include "other_stores.h"
@@ -13,6 +15,47 @@ using store::Network;
 using store::NetworkTable;
 using store::Store;
 using store::Transaction;
+
+std::vector<net::Range> ranges_of(const pools::Offer& offer) {
+  std::vector<net::Range> ranges;
+  for (const pools::PoolRangeSet& set : offer.sets) {
+    for (const pools::PoolRange& range : set.ranges) {
+      ranges.push_back(range.range);
+    }
+  }
+  return ranges;
+}
+
+bool is_empty(const pools::Offer& offer) {
+  return std::all_of(offer.sets.begin(), offer.sets.end(),
+                     [](const pools::PoolRangeSet& set) { return set.ranges.empty(); });
+}
+
+// The parts of an offer that are not `known`, in the sets that they are parts of.
+pools::Offer beyond(const std::vector<net::Range>& known, const pools::Offer& offer) {
+  const net::IntervalSet surveyed(known);
+  pools::Offer rest;
+  for (const pools::PoolRangeSet& set : offer.sets) {
+    pools::PoolRangeSet& part = rest.sets.emplace_back(pools::PoolRangeSet{.family = set.family});
+    for (const pools::PoolRange& range : set.ranges) {
+      net::IntervalSet pieces({range.range});
+      pieces.erase(surveyed);
+      for (const net::Range& piece : pieces.ranges()) {
+        part.ranges.push_back(range);
+        part.ranges.back().range = piece;
+      }
+    }
+  }
+  return rest;
+}
+
+// What the network was never surveyed for: its ranges were others then.
+pools::Offer unsurveyed(const std::optional<Network>& network, const pools::Knowledge& knowledge) {
+  if (!network || knowledge.offers_blocks || knowledge.offer() == nullptr) {
+    return {};
+  }
+  return beyond(network->surveyed, *knowledge.offer());
+}
 
 // The steps on the way to a session. Each look at the store either ends in one, or finds out what
 // is lacking; that is got with the store closed, and then the store is looked at again.
@@ -71,7 +114,10 @@ class SessionOpener {
     const std::optional<Moved> moved = moved_to(transaction, name);
     const bool more_folders =
         network && opening_->host_local->watch_exported(transaction, *network);
-    const bool needs_survey = !network || moved || !knowledge.unexplored.empty();
+    pools::Offer added = unsurveyed(network, knowledge);
+    const bool is_widened = !is_empty(added);
+    const bool needs_survey =
+        !network || moved || is_widened || !knowledge.unexplored.empty();
     if (!needs_survey && opening_->host_local->is_known(transaction, *network)) {
       return begin(store, transaction, *std::move(network), std::move(knowledge), {});
     }
@@ -79,11 +125,17 @@ class SessionOpener {
       lack_ = Lack::kSurveyLock;
       return std::nullopt;
     }
-    if (needs_survey && (!survey_ || !survey_->is_of(moved))) {
-      wanted_ = {.offer = knowledge.offer() == nullptr ? pools::Offer{} : *knowledge.offer(),
-                 .moved = moved,
-                 .is_new_store = NetworkTable(transaction).all().empty(),
-                 .is_first_use = !network};
+    wanted_ = {.offer = {},
+               .moved = moved,
+               .is_new_store = needs_survey && NetworkTable(transaction).all().empty(),
+               .is_first_use = !network,
+               .is_widened = is_widened};
+    if (is_widened && !moved) {
+      wanted_.offer = std::move(added);
+    } else if (knowledge.offer() != nullptr) {
+      wanted_.offer = *knowledge.offer();
+    }
+    if (needs_survey && (!survey_ || !wanted_.is_met_by(survey_->made_for()))) {
       lack_ = Lack::kSurvey;
       return std::nullopt;
     }
@@ -129,9 +181,7 @@ class SessionOpener {
     static const pools::Offer none;
     const pools::Offer& offer = knowledge.offer() == nullptr ? none : *knowledge.offer();
     std::vector<Found> found;
-    const auto append = [&](std::vector<Found> more) {
-      std::move(more.begin(), more.end(), std::back_inserter(found));
-    };
+    const auto append = [&](std::vector<Found> more) { ipam::append(found, std::move(more)); };
     if (survey_) {
       append(adopt_copies(transaction, *network, survey_->copies(), *opening_->now));
     }
@@ -140,20 +190,28 @@ class SessionOpener {
                                          survey_->inventory()));
       append(adopt_others(transaction, *network, offer, *opening_->now, survey_->inventory()));
     } else {
+      if (wanted_.is_widened) {
+        append(opening_->host_local->adopt_in(transaction, *network, wanted_.offer, *opening_->now,
+                                              survey_->inventory()));
+      }
       opening_->host_local->follow(transaction, *network, offer,
                                    {.host = opening_->host,
                                     .caches = opening_->places->cni_caches,
                                     .now = opening_->now,
                                     .log = opening_->log});
-      if (survey_ && wanted_.moved && !has_successor(survey_->copies())) {
-        // The store that the network went to is gone, and only the machine knows what it leased.
-        append(adopt_others(transaction, *network, offer, *opening_->now, survey_->inventory()));
+      const bool is_lost = survey_ && wanted_.moved && !has_successor(survey_->copies());
+      if (is_lost || wanted_.is_widened) {
+        // The store that the network went to is gone, and only the machine knows what it leased; or
+        // it was never asked about these ranges.
+        append(adopt_others(transaction, *network, wanted_.offer, *opening_->now,
+                            survey_->inventory()));
       }
     }
     if (!knowledge.unexplored.empty() && opening_->source->explored(transaction)) {
       append(adopt_others(transaction, *network, {.sets = std::move(knowledge.unexplored)},
                           *opening_->now, survey_->inventory()));
     }
+    note_surveyed(transaction, *network, knowledge);
     if (survey_ && !survey_->copies().empty() && !opening_->dry_run) {
       // The other stores say already that the network went on here: also if this ADD fails.
       transaction.commit();
@@ -166,6 +224,21 @@ class SessionOpener {
     session.host_local_locks = *std::move(locks_);
     session.survey_lock = std::move(survey_lock_);
     return session;
+  }
+
+  static void note_surveyed(Transaction& transaction, Network& network,
+                            const pools::Knowledge& knowledge) {
+    if (knowledge.offers_blocks || knowledge.offer() == nullptr) {
+      return;
+    }
+    net::IntervalSet surveyed(network.surveyed);
+    for (const net::Range& range : ranges_of(*knowledge.offer())) {
+      surveyed.insert(range);
+    }
+    const std::vector<net::Range> all(surveyed.ranges().begin(), surveyed.ranges().end());
+    if (all != network.surveyed) {
+      NetworkTable(transaction).set_surveyed(network, all);
+    }
   }
 
   [[nodiscard]] static Session begin(Store& store, Transaction& transaction, Network network,

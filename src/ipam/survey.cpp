@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "podlease/base/error.h"
@@ -24,8 +25,19 @@ SurveyLock::SurveyLock(const std::filesystem::path& data_dir, Milliseconds timeo
   }
 }
 
+bool Wanted::is_met_by(const Wanted& other) const {
+  const auto is_covered = [&](const pools::PoolRange& range) {
+    const pools::PoolRange* const first = other.offer.range_of(range.range.first());
+    return first != nullptr && first->range.contains(range.range.last());
+  };
+  return moved == other.moved && is_first_use == other.is_first_use &&
+         (!is_widened || std::all_of(offer.sets.begin(), offer.sets.end(), [&](const auto& set) {
+           return std::all_of(set.ranges.begin(), set.ranges.end(), is_covered);
+         }));
+}
+
 Survey::Survey(const Opening& opening, const Wanted& wanted)
-    : moved_(wanted.moved),
+    : made_for_(wanted),
       inventory_({.host = opening.host,
                   .caches = opening.places->cni_caches,
                   .network = opening.network,
@@ -33,7 +45,7 @@ Survey::Survey(const Opening& opening, const Wanted& wanted)
                   .caller = opening.caller,
                   .netns = opening.netns,
                   .wiring = opening.wiring}) {
-  if (wanted.moved || wanted.is_first_use) {
+  if (wanted.moved || wanted.is_first_use || wanted.is_widened) {
     copies_ = copy_from_stores({.network = opening.network,
                                 .data_dir = opening.data_dir,
                                 .registry = opening.places->registry,

@@ -31,6 +31,10 @@ struct Wanted {
   std::optional<Moved> moved;  // the network went on in that other store
   bool is_new_store = false;   // attachments of networks that are called otherwise count too
   bool is_first_use = false;
+  bool is_widened = false;  // the network has ranges that it was never surveyed for
+
+  // Reports whether a survey for `other` serves as well.
+  [[nodiscard]] bool is_met_by(const Wanted& other) const;
 };
 
 // All that the machine knows of a network's addresses, read before the store's lock is taken:
@@ -40,13 +44,12 @@ class Survey {
   // Throws kBusy.
   Survey(const Opening& opening, const Wanted& wanted);
 
-  // Reports whether the survey was made for this note of the store.
-  [[nodiscard]] bool is_of(const std::optional<Moved>& moved) const { return moved_ == moved; }
+  [[nodiscard]] const Wanted& made_for() const { return made_for_; }
   [[nodiscard]] const Inventory& inventory() const { return inventory_; }
   [[nodiscard]] const std::vector<StoreCopy>& copies() const { return copies_; }
 
  private:
-  std::optional<Moved> moved_;
+  Wanted made_for_;
   Inventory inventory_;
   std::vector<StoreCopy> copies_;
 };

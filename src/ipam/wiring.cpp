@@ -36,7 +36,16 @@ bool is_word(std::string_view text) {
   });
 }
 
-std::vector<std::string> link_wires(const Wiring& wiring, const std::string& link) {
+// The frames with this tag on a link: a bridge's VLAN, or one of the network that it is plugged into.
+std::string tagged(const std::string& link, const std::string& vlan,
+                   const host::HostNetworks& networks) {
+  const host::Interface* const interface = networks.find(link);
+  const bool is_bridge = interface != nullptr && interface->kind == "bridge";
+  return (is_bridge ? "bridge:" : "vlan:") + link + "/" + vlan;
+}
+
+std::vector<std::string> link_wires(const Wiring& wiring, const std::string& link,
+                                    const host::HostNetworks& networks) {
   if (link.empty() || !is_word(link) || !is_word(wiring.vlan)) {
     return {};
   }
@@ -48,9 +57,18 @@ std::vector<std::string> link_wires(const Wiring& wiring, const std::string& lin
     return {"bridge:" + link, "link:" + link};
   }
   if (wiring.type == "vlan") {
-    return {"vlan:" + link + "/" + (wiring.vlan.empty() ? "0" : wiring.vlan)};
+    return {tagged(link, wiring.vlan.empty() ? "0" : wiring.vlan, networks)};
   }
-  return {"link:" + link};
+  std::vector<std::string> wires{"link:" + link};
+  // What the host takes out of the tagged frames is plugged into the same network as who tags them
+  // himself.
+  const host::Interface* const interface = networks.find(link);
+  if (interface != nullptr && interface->kind == "vlan") {
+    if (const host::Interface* const parent = networks.find(interface->parent)) {
+      wires.push_back(tagged(parent->name, std::to_string(interface->vlan), networks));
+    }
+  }
+  return wires;
 }
 
 }  // namespace
@@ -77,7 +95,7 @@ std::string link_of(const Wiring& wiring, const host::HostNetworks& networks) {
 }
 
 std::vector<std::string> wires_of(const Wiring& wiring, const host::HostNetworks& networks) {
-  std::vector<std::string> wires = link_wires(wiring, link_of(wiring, networks));
+  std::vector<std::string> wires = link_wires(wiring, link_of(wiring, networks), networks);
   if (wiring.is_routing() && !wiring.in_container) {
     wires.push_back("table:" + std::to_string(Vrf(wiring, networks).table()));
   }
@@ -88,6 +106,24 @@ std::vector<std::string> wires_of(const Wiring& wiring, const host::HostNetworks
     wires.emplace_back("podcidr");
   }
   return wires;
+}
+
+std::vector<std::string> interfaces_on(const std::vector<std::string>& wires) {
+  std::vector<std::string> names;
+  for (const std::string_view wire : wires) {
+    const std::size_t colon = wire.find(':');
+    const std::string_view kind = wire.substr(0, colon);
+    if (colon == std::string_view::npos || kind == "table") {
+      continue;
+    }
+    const std::string_view link = wire.substr(colon + 1);
+    const std::size_t slash = link.find('/');
+    names.emplace_back(link.substr(0, slash));
+    if (slash != std::string_view::npos) {
+      names.push_back(names.back() + "." + std::string(link.substr(slash + 1)));
+    }
+  }
+  return names;
 }
 
 }  // namespace podlease::ipam

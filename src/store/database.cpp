@@ -36,7 +36,7 @@ constexpr std::int64_t kSparePages = 16;
 // constraints of their table (one text less each), and one table for all that is seldom needed.
 constexpr const char* kSchema = R"sql(
 CREATE TABLE network(id INTEGER PRIMARY KEY, name UNIQUE, hints, next_position, handover, wires,
-  space, examine, reused);
+  space, examine, reused, surveyed);
 CREATE TABLE lease(id INTEGER PRIMARY KEY, network, container, ifname, address, prefix, gateway,
   range_set, pod_namespace, pod_name, pod_uid, boot, netns, netns_device, netns_inode, created,
   source, cookie, view, UNIQUE(network, address), UNIQUE(container, ifname, network, address));
@@ -53,6 +53,7 @@ ALTER TABLE network ADD COLUMN wires;
 ALTER TABLE network ADD COLUMN space;
 ALTER TABLE network ADD COLUMN examine;
 ALTER TABLE network ADD COLUMN reused;
+ALTER TABLE network ADD COLUMN surveyed;
 ALTER TABLE lease ADD COLUMN cookie;
 ALTER TABLE lease ADD COLUMN view;
 CREATE TABLE past(id INTEGER PRIMARY KEY, network, value);

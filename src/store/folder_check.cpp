@@ -13,6 +13,7 @@
 
 #include "podlease/base/error.h"
 #include "podlease/base/file.h"
+#include "podlease/store/store.h"
 
 namespace podlease::store {
 namespace {
@@ -90,21 +91,29 @@ void refuse_unsafe_files(const std::filesystem::path& folder) {
   }
 }
 
-void refuse_shared_file_system(const std::filesystem::path& folder) {
+std::optional<std::string> shared_file_system(const std::filesystem::path& folder) {
   struct statfs status {};
   if (statfs(folder.c_str(), &status) != 0) {
-    return;
+    return std::nullopt;
   }
-  const auto type = static_cast<std::uint32_t>(status.f_type);
   for (const auto& [magic, name] : kShared) {
-    if (type == magic) {
-      throw Error(ErrorKind::kIo,
-                  "folder " + folder.string() + " is on " + name +
-                      ", which other machines may share: no store is made there",
-                  kWayOut);
+    if (static_cast<std::uint32_t>(status.f_type) == magic) {
+      return name;
     }
   }
-  if (type == kFuse && !keeps_locks(folder)) {
+  return std::nullopt;
+}
+
+void refuse_shared_file_system(const std::filesystem::path& folder) {
+  if (const std::optional<std::string> shared = shared_file_system(folder)) {
+    throw Error(ErrorKind::kIo,
+                "folder " + folder.string() + " is on " + *shared +
+                    ", which other machines may share: no store is made there",
+                kWayOut);
+  }
+  struct statfs status {};
+  if (statfs(folder.c_str(), &status) == 0 &&
+      static_cast<std::uint32_t>(status.f_type) == kFuse && !keeps_locks(folder)) {
     throw Error(ErrorKind::kIo,
                 "folder " + folder.string() +
                     " is on a FUSE file system that does not keep locks: no store is made there",

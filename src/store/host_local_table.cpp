@@ -4,6 +4,7 @@
 #include <optional>
 #include <string_view>
 
+#include "codec.h"
 #include "database.h"
 #include "notes.h"
 #include "podlease/base/error.h"
@@ -73,21 +74,25 @@ void HostLocalTable::set_files(const Network& network, const std::string& folder
   }
 }
 
-void HostLocalTable::note_ended(const AttachmentKey& key) const {
+void HostLocalTable::note_ended(const AttachmentKey& key, Time at) const {
   Query(*database_,
-        "INSERT OR IGNORE INTO note(kind, network, key, value) VALUES('ended', ?, ?, '')")
-      .bind(key.network, key.container_id + "\n" + key.ifname)
+        "INSERT OR REPLACE INTO note(kind, network, key, value) VALUES('ended', ?, ?, ?)")
+      .bind(key.network, key.container_id + "\n" + key.ifname, to_integer(at))
       .run();
 }
 
-bool HostLocalTable::has_ended(const AttachmentKey& key) const {
+bool HostLocalTable::has_ended(const AttachmentKey& key, std::optional<Time> written) const {
   // A note without a network is of any. A file without an interface is matched by any of its
   // container's notes: those from CONTAINER\n on to CONTAINER\v.
   const std::string first = key.container_id + "\n" + key.ifname;
-  Query row(
-      *database_,
-      "SELECT 1 FROM note WHERE kind = 'ended' AND network IN (?, '') AND key BETWEEN ? AND ?");
-  return row.bind(key.network, first, key.ifname.empty() ? key.container_id + "\v" : first).next();
+  // An older podlease notes no time, but '', which is after all.
+  Query row(*database_,
+            "SELECT 1 FROM note WHERE kind = 'ended' AND network IN (?, '') AND key BETWEEN ? AND ?"
+            " AND value >= ?");
+  return row
+      .bind(key.network, first, key.ifname.empty() ? key.container_id + "\v" : first,
+            to_integer(written.value_or(Time::min())))
+      .next();
 }
 
 void HostLocalTable::forget_ended(const std::string& network) const {

@@ -22,7 +22,7 @@ constexpr std::int64_t kManyFreed = 4096;
 // those that were leased again since. An older podlease does not count them: then it is too many.
 #define PODLEASE_FREED_COUNT "next_position - 1 - ifnull(reused, 0)"
 #define PODLEASE_NETWORK_COLUMNS                                            \
-  "id, name, hints, handover, wires, space, examine, " PODLEASE_FREED_COUNT \
+  "id, name, hints, handover, wires, space, examine, surveyed, " PODLEASE_FREED_COUNT \
   ", (SELECT count(*) FROM network WHERE ifnull(wires, '') = '')"
 
 std::vector<std::string> to_wires(const std::string& text) {
@@ -36,6 +36,17 @@ std::vector<std::string> to_wires(const std::string& text) {
   return wires;
 }
 
+// What cannot be read of it is asked about again.
+std::vector<net::Range> to_ranges(const std::string& text) {
+  std::vector<net::Range> ranges;
+  for (const std::string_view one : split(text, ' ')) {
+    if (const std::optional<net::Range> range = net::Range::parse(one)) {
+      ranges.push_back(*range);
+    }
+  }
+  return ranges;
+}
+
 // A row in the order of the macro above; as if it had its space for itself.
 Network read_network(Query& row) {
   Network network{.id = row.integer(), .name = row.text()};
@@ -44,6 +55,7 @@ Network read_network(Query& row) {
   network.wires = to_wires(row.text());
   network.space = row.integer();
   network.examine = row.optional_address();
+  network.surveyed = to_ranges(row.text());
   network.freed = row.integer();
   network.unknown_wires = row.integer();
   network.reach = {network.id};
@@ -143,6 +155,18 @@ void NetworkTable::set_handover(Network& network, Handover handover) const {
       .bind(static_cast<std::int64_t>(handover), network.id)
       .run();
   network.handover = handover;
+}
+
+void NetworkTable::set_surveyed(Network& network, std::vector<net::Range> surveyed) const {
+  std::vector<std::string> texts;
+  texts.reserve(surveyed.size());
+  for (const net::Range& range : surveyed) {
+    texts.push_back(range.to_string());
+  }
+  Query(*database_, "UPDATE network SET surveyed = ? WHERE id = ?")
+      .bind(join(texts, " "), network.id)
+      .run();
+  network.surveyed = std::move(surveyed);
 }
 
 void NetworkTable::set_wires(Network& network, const std::vector<std::string>& wires) const {

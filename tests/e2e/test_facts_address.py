@@ -499,6 +499,33 @@ def test_18_nor_does_one_that_is_moved_while_namespaces_are_fresh(world: World, 
 
 
 @FAMILY
+def test_18_a_check_with_another_folder_moves_nothing(world: World, subnet: str):
+    """As from a wrapper that passes on only a part of the configuration."""
+    conf = configuration(subnet)
+    pod = world.pod()
+    (address,) = world.add(pod, conf)
+    before = {path: path.read_bytes() for path in places.LEASES.iterdir()}
+    length = subnet.rpartition("/")[2]
+    told = {"cniVersion": "1.1.0", "ips": [{"address": f"{address}/{length}"}]}
+    elsewhere = configuration(subnet, dataDir=str(MOVED))
+    assert world.call("CHECK", pod, elsewhere, prevResult=told).ok
+    assert not MOVED.exists()
+    assert {path: path.read_bytes() for path in places.LEASES.iterdir()} == before
+    world.delete(pod, conf)
+    assert world.leases() == {}
+
+
+@FAMILY
+def test_18_ranges_that_a_network_gets_later_are_asked_about(world: World, subnet: str):
+    """The folder moved while the configuration had other ranges, and has got these back."""
+    world.add_all(world.pods(2), configuration(subnet))
+    other = V6 if subnet == V4 else V4
+    world.add(world.pod(), configuration(other, dataDir=str(MOVED)))
+    both = configuration(subnet, other, dataDir=str(MOVED))
+    world.add_all(world.pods(3), both)
+
+
+@FAMILY
 @FOLDER
 def test_40_there_and_back_gives_none_twice(world: World, subnet: str, folder: Path):
     a, b = configuration(subnet), configuration(subnet, dataDir=str(MOVED))

@@ -195,10 +195,11 @@ def test_a_repeated_add_of_an_old_pod_gives_it_what_it_has(dual: Node):
     assert dual.leases() == dual.living()
 
 
-def test_check_of_an_old_pod_adopts_it(dual: Node):
+def test_check_of_an_old_pod_passes_and_changes_nothing(dual: Node):
     dual.add("a")
     assert dual.call(PODLEASE, "CHECK", "a").ok
     refused(dual.call(PODLEASE, "CHECK", "other"), 3)
+    assert not places.LEASES.exists()
 
 
 def test_host_local_after_the_takeover_is_a_conflict_that_names_the_file(node: Node):

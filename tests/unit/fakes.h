@@ -48,6 +48,11 @@ inline void put(const std::filesystem::path& path, std::string_view body) {
   std::filesystem::create_directories(path.parent_path());
   std::ofstream(path, std::ios::binary) << body;
 }
+// As if it had been written then.
+inline void set_written(const std::filesystem::path& path,
+                        std::chrono::sys_time<Milliseconds> time) {
+  std::filesystem::last_write_time(path, std::chrono::file_clock::from_sys(time));
+}
 // "(none)" if there is no such file.
 inline std::string body_of(const std::filesystem::path& path) {
   return read_file(path, 1 << 24).value_or("(none)");
@@ -185,8 +190,9 @@ class FakeHost final : public host::Host {
   }
   [[nodiscard]] host::HostNetworks networks() const override { return own_networks; }
   [[nodiscard]] bool is_reachable_neighbour(net::Address address,
-                                            const std::string& /*interface*/) const override {
-    return neighbours.contains(address);
+                                            const std::string& interface) const override {
+    const auto found = neighbours.find(address);
+    return found != neighbours.end() && (interface.empty() || interface == found->second);
   }
 
   // A namespace that never was before.
@@ -252,7 +258,7 @@ class FakeHost final : public host::Host {
   std::chrono::sys_time<Milliseconds> booted{};
   std::map<net::Address, host::AddressHolder> holders;
   host::HostNetworks own_networks;
-  std::set<net::Address> neighbours;                          // reachable
+  std::map<net::Address, std::string> neighbours;             // reachable, on which interface
   std::function<void(const std::filesystem::path&)> on_look;  // before each look
 
  private:

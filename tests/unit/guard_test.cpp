@@ -286,19 +286,17 @@ TEST(GuardTest, TheVlanOfTheBridgeIsAnOwnLink) {
   const Snapshot made = distant_node().interface("cni0", "bridge").interface("cni0.100", "veth");
   EXPECT_THAT(held(Snapshot(made).with("10.42.0.1/24"), wiring, range), IsEmpty());
   EXPECT_THAT(refusal(Snapshot(made).with("10.42.0.1/24"), kBridge, range), HasSubstr("cni0.100"));
-  const auto with_vlan = [&](const char* name, const char* parent) {
+  const auto with_vlan = [&](const char* name, const char* parent, unsigned id) {
     return distant_node()
         .interface("cni0", "bridge")
         .interface("cni1", "bridge")
-        .interface(name, "vlan")
-        .on(parent)
+        .vlan(name, parent, id)
         .with("10.42.0.1/24");
   };
-  EXPECT_EQ(refusal(with_vlan("vlan100", "cni0"), wiring, range), "");
-  EXPECT_EQ(refusal(with_vlan("vlan0100", "cni0"), wiring, range), "");
-  EXPECT_THAT(refusal(with_vlan("vlan100", "cni1"), wiring, range), HasSubstr("vlan100"));
-  EXPECT_THAT(refusal(with_vlan("vlan101", "cni0"), wiring, range), HasSubstr("vlan101"));
-  EXPECT_THAT(refusal(with_vlan("cni0.200", "cni0"), wiring, range), HasSubstr("cni0.200"));
+  EXPECT_EQ(refusal(with_vlan("pods", "cni0", 100), wiring, range), "");
+  EXPECT_THAT(refusal(with_vlan("pods", "cni1", 100), wiring, range), HasSubstr("pods"));
+  EXPECT_THAT(refusal(with_vlan("pods100", "cni0", 101), wiring, range), HasSubstr("pods100"));
+  EXPECT_THAT(refusal(with_vlan("cni0.200", "cni0", 200), wiring, range), HasSubstr("cni0.200"));
 }
 
 TEST(GuardTest, PtpLinksOfAnyNetworkWithTheSameGatewayAreOwnLinks) {

@@ -214,14 +214,16 @@ TEST(LinkMessageTest, SaysWhatThisKernelMayNotKnow) {
 
   info.clear();
   put_text(info, IFLA_INFO_KIND, "vlan");
-  put_attribute(info, IFLA_INFO_DATA | NLA_F_NESTED, data);  // the same number means something else
+  data.clear();
+  put_attribute(data, IFLA_VLAN_ID, std::uint16_t{7});  // the number of the table, in a VRF
+  put_attribute(info, IFLA_INFO_DATA | NLA_F_NESTED, data);
   std::vector<std::byte> vlan;
   put_text(vlan, IFLA_IFNAME, "br0.7");
   put_attribute(vlan, IFLA_LINK, 3U);
   put_attribute(vlan, IFLA_MASTER, 7U);
   put_attribute(vlan, IFLA_LINKINFO, info);
   EXPECT_EQ(link_of(8, vlan).interface,
-            (Interface{.index = 8, .name = "br0.7", .kind = "vlan", .master = 7, .parent = 3}));
+            (Interface{.index = 8, .name = "br0.7", .kind = "vlan", .master = 7, .parent = 3, .vlan = 7}));
   EXPECT_EQ(link_of(8, vlan).parent_namespace, std::nullopt);
 
   put_attribute(vlan, IFLA_LINK_NETNSID, 5U);

@@ -134,6 +134,95 @@ TEST_F(LeasesTest, ADelBeforeTheAdoptionIsRemembered) {
               ElementsAre("a/eth0 10.1.0.2/29", "living/eth0 10.1.0.3/29", "b/eth0 10.1.0.4/29"));
 }
 
+TEST_F(LeasesTest, WhoStartsAgainAfterItsDelIsAdopted) {
+  host_local_file("10.1.0.2", "again\r\neth0");
+  EXPECT_THAT(del("again"), IsEmpty());
+  clock.pass(1s);
+  host_local_file("10.1.0.2", "again\r\neth0");
+  EXPECT_EQ(add("a"), "10.1.0.3/29 untouched");
+  EXPECT_THAT(held_by("again"), SizeIs(1));
+}
+
+// A configuration that gets more ranges, after a loss or beside host-local.
+
+TEST_F(LeasesTest, AWiderConfigurationAsksWhoHoldsWhatIsNew) {
+  ASSERT_EQ(add("a"), "10.1.0.2/29 untouched");
+  put(places.cni_caches[0] / "net-lost-eth0", cached("lost", netns_of("lost"), "10.2.0.2/29"));
+  host.start(netns_of("lost"));
+  host.start(netns_of("shown"));
+  host.inside[netns_of("shown")] = {{.address = prefix("10.2.0.3/29"), .interface = "eth0"}};
+  host_local_file("10.2.0.4", "theirs\r\neth0");
+  host_local_file("10.3.0.2", "beyond\r\neth0");
+  ASSERT_EQ(add("b"), "10.1.0.3/29 untouched");
+  offer = offer_of(R"("ranges": [[{"subnet": "10.2.0.0/29"}, {"subnet": "10.1.0.0/29"}]])");
+  EXPECT_EQ(add("c"), "10.2.0.5/29 untouched");
+  EXPECT_EQ(add("d"), "10.2.0.6/29 untouched");
+  EXPECT_THAT(all(), SizeIs(7));
+  EXPECT_THAT(held_by("lost"), ElementsAre("lost/eth0 10.2.0.2/29"));
+  EXPECT_THAT(held_by("theirs"), ElementsAre("theirs/eth0 10.2.0.4/29"));
+  EXPECT_THAT(held_by("beyond"), IsEmpty());
+}
+
+// What was asked about once is not asked about again: a DEL may be under way.
+TEST_F(LeasesTest, AConfigurationThatShrinksAndGrowsBackAsksNobody) {
+  offer = offer_of(R"("ranges": [[{"subnet": "10.1.0.0/29"}, {"subnet": "10.2.0.0/29"}]])");
+  ASSERT_EQ(add("a"), "10.1.0.2/29 untouched");
+  const pools::Offer wide = offer;
+  offer = offer_of(kSmall);
+  ASSERT_EQ(add("b"), "10.1.0.3/29 untouched");
+  host.start(netns_of("shown"));
+  host.inside[netns_of("shown")] = {{.address = prefix("10.2.0.3/29"), .interface = "eth0"}};
+  offer = wide;
+  ASSERT_EQ(add("c"), "10.1.0.4/29 untouched");
+  EXPECT_THAT(all(), SizeIs(3));
+}
+
+TEST_F(LeasesTest, AStoreOfBeforeIsSurveyedOnce) {
+  ASSERT_EQ(add("a"), "10.1.0.2/29 untouched");
+  {
+    std::optional<store::Store> store = open();
+    store::Transaction transaction = store.value().begin();
+    store::NetworkTable networks(transaction);
+    store::Network used = networks.find("net").value();
+    EXPECT_EQ(used.surveyed, std::vector<net::Range>{offer.sets[0].ranges[0].range});
+    networks.set_surveyed(used, {});
+    transaction.commit();
+  }
+  host.start(netns_of("shown"));
+  host.inside[netns_of("shown")] = {{.address = prefix("10.1.0.3/29"), .interface = "eth0"}};
+  EXPECT_EQ(add("b"), "10.1.0.4/29 untouched");
+  EXPECT_THAT(held_by(id_by_netns(netns_of("shown"))), SizeIs(1));
+}
+
+// Whoever may, can give themselves another pod's address: the runtime's record tells whose it is.
+TEST_F(LeasesTest, OfTwoThatShowAnAddressTheRecordedOneIsItsHolder) {
+  for (const char* const thief : {"a-thief", "z-thief"}) {
+    Node node;
+    for (const char* const name : {thief, "owner"}) {
+      node.host.start(netns_of(name));
+      node.host.inside[netns_of(name)] = {{.address = prefix("10.1.0.2/29"), .interface = "eth0"}};
+    }
+    put(node.places.cni_caches[0] / "net-owner-eth0",
+        cached("owner", netns_of("owner"), "10.1.0.2/29"));
+    EXPECT_EQ(node.add("b"), "10.1.0.3/29 untouched");
+    EXPECT_THAT(node.all(), ElementsAre("owner/eth0 10.1.0.2/29", "b/eth0 10.1.0.3/29"));
+  }
+}
+
+// What CHECK goes by before the first ADD.
+TEST_F(LeasesTest, WhatWouldBeAdoptedIsToldWithoutAdoptingIt) {
+  put(places.cni_caches[0] / "net-old-eth0", cached("old", netns_of("old"), "10.1.0.2/29"));
+  host.start(netns_of("old"));
+  const auto would = [&](const std::string& container) {
+    return leases().would_be_held_by(
+        {.network = "net", .container_id = container, .ifname = "eth0"}, netns_of(container),
+        wiring(), *fixed(offer));
+  };
+  EXPECT_THAT(would("old"), SizeIs(1));
+  EXPECT_THAT(would("other"), IsEmpty());
+  EXPECT_FALSE(fs::exists(data_dir));
+}
+
 TEST_F(LeasesTest, ADelOfAnotherInterfaceEndsNothingAdoptedLater) {
   host_local_file("10.1.0.2", "old\r\neth0");
   leases().del({.key = {.network = "net", .container_id = "old", .ifname = "eth1"}});

@@ -227,6 +227,14 @@ TEST_F(CachedTest, OneThatLibcniKnowsIsKept) {
   EXPECT_EQ(states(), std::vector<State>{State::kDoubtful});
 }
 
+TEST_F(CachedTest, OneWhoseRecordIsDamagedIsKept) {
+  cache("b", "10.1.0.6/29");
+  put(places.cni_caches[0] / "net-old-eth0", "{\"kind\":");
+  EXPECT_EQ(states(), std::vector<State>{State::kDoubtful});
+  clock.pass(1h);
+  EXPECT_EQ(states(), std::vector<State>{State::kDoubtful});
+}
+
 TEST_F(CachedTest, AttachmentsOfAnotherNetworkSayNothing) {
   std::string other = cached("b", netns_of("b"), "10.1.0.6/29");
   other.replace(other.find("\"net\""), 5, "\"red\"");
@@ -242,7 +250,7 @@ TEST_F(DoubtTest, AReachableNeighbourKeepsItsAddress) {
   clock.pass(2s);
   host.end(netns_of("c1"));
   host.end(netns_of("c2"));
-  host.neighbours.insert(address("10.1.0.2"));
+  host.neighbours[address("10.1.0.2")] = "br-net";
   ASSERT_EQ(refusal("x").kind, ErrorKind::kExhausted);
   clock.pass(60s);
   EXPECT_EQ(add("x"), "10.1.0.3/29 cooled");
@@ -254,10 +262,36 @@ TEST_F(DoubtTest, AReachableNeighbourKeepsItsAddress) {
   EXPECT_EQ(add("y"), "10.1.0.2/29 cooled");
 }
 
+// Another network's, whose range is the same.
+TEST_F(DoubtTest, ANeighbourOnAnotherLinkKeepsNothing) {
+  ASSERT_EQ(fill(), 5);
+  clock.pass(2s);
+  host.end(netns_of("c1"));
+  host.neighbours[address("10.1.0.2")] = "br-other";
+  ASSERT_EQ(refusal("x").kind, ErrorKind::kExhausted);
+  clock.pass(60s);
+  EXPECT_EQ(add("x"), "10.1.0.2/29 cooled");
+}
+
+// Where each pod has a link of its own, or it is not known which, any counts.
+TEST_F(DoubtTest, ANeighbourOnAnyLinkKeepsAnAddressWithoutOne) {
+  for (const char* const type : {"ptp", "calico"}) {
+    Node node;
+    node.own_wiring = Wiring{.type = type};
+    ASSERT_EQ(node.fill(), 5);
+    node.clock.pass(2s);
+    node.host.end(netns_of("c1"));
+    node.host.neighbours[address("10.1.0.2")] = "veth7";
+    ASSERT_EQ(node.refusal("x").kind, ErrorKind::kExhausted);
+    node.clock.pass(60s);
+    EXPECT_EQ(node.refusal("x").kind, ErrorKind::kExhausted) << type;
+  }
+}
+
 TEST_F(DoubtTest, ARequestedAddressOfAReachableNeighbourIsNotTakenOver) {
   add("a");
   host.end(netns_of("a"));
-  host.neighbours.insert(address("10.1.0.2"));
+  host.neighbours[address("10.1.0.2")] = "br-net";
   ASSERT_EQ(refusal("b", {"10.1.0.2"}).kind, ErrorKind::kAddressTaken);
   clock.pass(60s);
   EXPECT_EQ(refusal("b", {"10.1.0.2"}).kind, ErrorKind::kAddressTaken);

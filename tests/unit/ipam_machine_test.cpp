@@ -28,7 +28,7 @@ class MachineTest : public LeasesTest {
   void set_written(Time time) const {
     for (const char* const name : {"podlease.db", "podlease.db-wal"}) {
       if (fs::exists(data_dir / name)) {
-        fs::last_write_time(data_dir / name, std::chrono::file_clock::from_sys(time));
+        fakes::set_written(data_dir / name, time);
       }
     }
   }
@@ -130,6 +130,13 @@ TEST_F(MachineTest, FilesFromTheFutureTellOnlyThatTheClockWasSetBack) {
   host.booted = clock.now().wall - 20s;
   EXPECT_EQ(add("b"), "10.1.0.3/29 untouched");
   EXPECT_EQ(taken_from(), "m1");
+}
+
+TEST_F(MachineTest, AnotherMachinesClockMayBeAhead) {
+  become("boot-x", "m2", "u2");
+  set_written(clock.now().wall + 600s);
+  EXPECT_EQ(refusal("b").kind, ErrorKind::kConfig);
+  EXPECT_THAT(all(), ElementsAre("a/eth0 10.1.0.2/29"));
 }
 
 TEST_F(MachineTest, AStoreOfBeforeHasNoMachineYet) {

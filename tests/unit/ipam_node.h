@@ -274,6 +274,7 @@ class Node {
   void host_local_file(const std::string& name, const std::string& body) const {
     put(host_local() / "lock", "");
     put(host_local() / name, body);
+    fakes::set_written(host_local() / name, clock.now().wall);
   }
 
   // Files that came, went or changed.

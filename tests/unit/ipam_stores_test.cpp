@@ -131,6 +131,44 @@ TEST_F(StoresTest, AStoreOfOtherNetworksOrAddressesIsLeftAlone) {
   EXPECT_FALSE(says_moved(first));
 }
 
+// The store has a network of that name with other ranges at first, and then with those ranges too.
+TEST_F(StoresTest, RangesThatANetworkGetsLaterAreAskedAboutToo) {
+  ASSERT_EQ(add_in(first, "a"), "10.1.0.2/29 untouched");
+  offer = offer_of(R"("ranges": [[{"subnet": "10.2.0.0/29"}]])");
+  ASSERT_EQ(add_in(second, "b"), "10.2.0.2/29 untouched");
+  EXPECT_FALSE(says_moved(first));
+  offer = offer_of(R"("ranges": [[{"subnet": "10.1.0.0/29"}, {"subnet": "10.2.0.0/29"}]])");
+  EXPECT_EQ(text_of(leases().rehearse(request("c"), *fixed(offer))), "10.1.0.3/29 untouched");
+  EXPECT_FALSE(says_moved(first));
+  EXPECT_EQ(add_in(second, "c"), "10.1.0.3/29 untouched");
+  EXPECT_TRUE(says_moved(first));
+  EXPECT_THAT(held_by("a"), ElementsAre("a/eth0 10.1.0.2/29"));
+}
+
+// What one store cannot know of another is told before it happens.
+TEST_F(StoresTest, ItIsToldWhereTwoStoresGiveOutTheSame) {
+  own_wiring = Wiring{.type = "bridge", .device = "cni7"};
+  ASSERT_EQ(add_in(first, "a"), "10.1.0.2/29 untouched");
+  EXPECT_THAT(leases().warnings("net"), IsEmpty());
+  network = "other";
+  offer = offer_of(R"("subnet": "10.1.0.0/28", "rangeStart": "10.1.0.6")");
+  ASSERT_EQ(add_in(second, "b"), "10.1.0.6/28 untouched");
+  EXPECT_THAT(leases().warnings("other"),
+              ElementsAre(AllOf(HasSubstr("network net of the store " + first.string()),
+                                HasSubstr("10.1.0.6"), HasSubstr("dataDir"))));
+  EXPECT_THAT(leases_in(first).warnings("net"), SizeIs(1));
+  // Not on another wire, and not where the one has gone on in the other.
+  own_wiring = Wiring{.type = "bridge", .device = "cni8"};
+  network = "third";
+  ASSERT_EQ(add_in(second, "c"), "10.1.0.6/28 untouched");
+  EXPECT_THAT(leases().warnings("third"), SizeIs(1)) << "one subnet on two wires";
+  own_wiring = Wiring{.type = "bridge", .device = "cni7"};
+  network = "net";
+  offer = offer_of(kSmall);
+  ASSERT_EQ(add_in(folder.path() / "last", "d"), "10.1.0.3/29 untouched");
+  EXPECT_THAT(leases_in(first).warnings("net"), IsEmpty());
+}
+
 // Renamed and moved at once: a pod whose namespace has lost its name keeps its address.
 TEST_F(StoresTest, WhoLivesByAProcessCountsUnderAnotherName) {
   network = "other";

@@ -70,6 +70,32 @@ TEST(WiringTest, NamesTheWireOfEachMainPlugin) {
   }
 }
 
+TEST(WiringTest, AVlanIsOneWireWhoeverTagsTheFrames) {
+  const Snapshot host = node()
+                            .interface("cni5", "bridge")
+                            .vlan("storage", "eth0", 9)
+                            .vlan("cni5.100", "cni5", 100)
+                            .vlan("prio", "eth0", 0);
+  const struct {
+    Wiring wiring;
+    const char* wires;
+  } cases[] = {
+      {{.type = "vlan", .device = "eth0", .vlan = "9"}, "vlan:eth0/9"},
+      {{.type = "macvlan", .device = "storage"}, "link:storage vlan:eth0/9"},
+      {{.type = "ipvlan", .device = "storage"}, "link:storage vlan:eth0/9"},
+      {{.type = "host-device", .device = "storage"}, "link:storage vlan:eth0/9"},
+      {{.type = "vlan", .device = "storage", .vlan = "9"}, "vlan:storage/9"},  // a tag in a tag
+      {{.type = "macvlan", .device = "prio"}, "link:prio vlan:eth0/0"},
+      {{.type = "bridge", .device = "cni5", .vlan = "100"}, "bridge:cni5/100"},
+      {{.type = "vlan", .device = "cni5", .vlan = "100"}, "bridge:cni5/100"},
+      {{.type = "macvlan", .device = "cni5.100"}, "link:cni5.100 bridge:cni5/100"},
+  };
+  for (const auto& one : cases) {
+    EXPECT_EQ(wires(one.wiring, host), one.wires)
+        << one.wiring.type << " " << one.wiring.device << " " << one.wiring.vlan;
+  }
+}
+
 TEST(WiringTest, ResolvesTheMasterAsThePluginsDo) {
   const Wiring macvlan{.type = "macvlan"};
   EXPECT_EQ(wires(macvlan, Snapshot()), "");

@@ -63,6 +63,12 @@ class Snapshot {
     return *this;
   }
 
+  Snapshot& vlan(std::string name, std::string_view parent, unsigned id) {
+    interface(std::move(name), "vlan").on(parent);
+    current().vlan = id;
+    return *this;
+  }
+
   // As the kernel does, with a route to the network of the address.
   Snapshot& with(std::string_view text) {
     without_route(text);

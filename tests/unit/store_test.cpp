@@ -757,7 +757,7 @@ TEST(StoreTest, NewerMinorIsUsedAndWhatItAddedIsLeftAlone) {
     NetworkTable(transaction).set_handover(network, Handover::kShared);
     HostLocalTable(transaction).set_folder(network, {.folder = "/cni", .stamp = prefix});
     HostLocalTable(transaction).set_files(network, "/cni", files);
-    HostLocalTable(transaction).note_ended({"other", prefix, "eth0"});
+    HostLocalTable(transaction).note_ended({"other", prefix, "eth0"}, {});
     verify(transaction);
     transaction.commit();
   };
@@ -1599,21 +1599,26 @@ TEST(StoreTest, AdoptedFoldersMayLieInOneAnother) {
 TEST(StoreTest, EndedAttachmentsAreRemembered) {
   Store store = Store::in_memory();
   Transaction transaction = store.begin();
-  HostLocalTable(transaction).note_ended({"net", "a", "eth0"});
-  HostLocalTable(transaction).note_ended({"net", "a", "eth0"});
-  HostLocalTable(transaction).note_ended({"", "b", "eth0"});
+  const auto at = [](int seconds) {
+    return HostLocalTable::Time(std::chrono::seconds(seconds));
+  };
+  HostLocalTable(transaction).note_ended({"net", "a", "eth0"}, at(1));
+  HostLocalTable(transaction).note_ended({"net", "a", "eth0"}, at(7));
+  HostLocalTable(transaction).note_ended({"", "b", "eth0"}, at(7));
   const std::vector<std::pair<AttachmentKey, bool>> rows = {
       {{"net", "a", "eth0"}, true},  {{"net", "a", "eth1"}, false}, {{"net", "a", ""}, true},
       {{"oth", "a", "eth0"}, false}, {{"net", "b", "eth0"}, true},  {{"oth", "b", "eth0"}, true},
       {{"oth", "b", "eth1"}, false}, {{"net", "c", "eth0"}, false},
   };
   for (const auto& [key, expected] : rows) {
-    EXPECT_EQ(HostLocalTable(transaction).has_ended(key), expected)
+    EXPECT_EQ(HostLocalTable(transaction).has_ended(key, {}), expected)
         << key.network << ' ' << key.container_id << ' ' << key.ifname;
+    EXPECT_EQ(HostLocalTable(transaction).has_ended(key, at(7)), expected);
+    EXPECT_FALSE(HostLocalTable(transaction).has_ended(key, at(8))) << "it started again";
   }
   HostLocalTable(transaction).forget_ended("net");
-  EXPECT_FALSE(HostLocalTable(transaction).has_ended({"net", "a", "eth0"}));
-  EXPECT_TRUE(HostLocalTable(transaction).has_ended({"net", "b", "eth0"}));
+  EXPECT_FALSE(HostLocalTable(transaction).has_ended({"net", "a", "eth0"}, {}));
+  EXPECT_TRUE(HostLocalTable(transaction).has_ended({"net", "b", "eth0"}, {}));
 }
 
 // SQLite's memory is the store's own affair (sqlite_setup.h).

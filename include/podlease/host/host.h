@@ -97,6 +97,7 @@ struct Interface {
   unsigned master = 0;     // index of its bridge, bond or VRF; 0: none
   unsigned parent = 0;     // index of the interface below it, or of its peer; 0: none
   unsigned vrf_table = 0;  // of a VRF: its routing table
+  unsigned vlan = 0;       // of a VLAN on its parent: its id; 0: priority-tagged, or no VLAN
   bool peer_is_outside = false;  // `parent` is an index in another network namespace
 
   friend bool operator==(const Interface&, const Interface&) = default;

@@ -85,6 +85,8 @@ struct Found {
   store::Lease lease;    // as it is made, or would have been
   bool adopted = false;  // false: its holder has ended
   std::string evidence;  // one line: what tells
+  // When libcni's record of the attachment was written; nothing if there is none.
+  std::optional<std::chrono::sys_time<Milliseconds>> written = std::nullopt;
 };
 
 // Something about the leases and the machine that does not fit together.
@@ -161,6 +163,12 @@ class Leases {
   [[nodiscard]] std::vector<store::Lease> held_by(const AttachmentKey& key,
                                                   const std::string& netns = {}) const;
 
+  // The same after an `adopt` that is not done: nothing is changed.
+  [[nodiscard]] std::vector<store::Lease> would_be_held_by(const AttachmentKey& key,
+                                                           const std::string& netns,
+                                                           const Wiring& wiring,
+                                                           pools::Source& source) const;
+
   // If the network was never used here, adopts what already holds addresses of it, and returns all
   // that was found: in host-local's folders, in libcni's cache, inside the network namespaces.
   // Otherwise brings the store in step with host-local's folders. `add` does both by itself. With
@@ -214,9 +222,11 @@ class Leases {
   // nothing if it never was.
   [[nodiscard]] std::optional<std::string> former_machine() const;
 
-  // A line for each other network of this store that gives out one subnet with one gateway as
-  // `network` does, on another wire: whoever reaches both cannot tell their pods apart.
-  [[nodiscard]] std::vector<std::string> same_subnets(const std::string& network) const;
+  // What works, and may end in one address for two pods; a line each. Another network of this store
+  // gives out one subnet with one gateway as `network` does, on another wire: whoever reaches both
+  // cannot tell their pods apart. Another store of this node gives out the same addresses on the
+  // same wire. Other machines may share the store.
+  [[nodiscard]] std::vector<std::string> warnings(const std::string& network) const;
 
   // Ends the sharing that `export_to_host_local` began: podlease leases alone again. Returns
   // whether the network was shared.

@@ -34,6 +34,10 @@ struct Wiring {
 [[nodiscard]] std::vector<std::string> wires_of(const Wiring& wiring,
                                                 const host::HostNetworks& networks);
 
+// On which interfaces the host meets pods that are on these wires, by name: one may not exist.
+// Nothing: it may be any (ptp), or is not known.
+[[nodiscard]] std::vector<std::string> interfaces_on(const std::vector<std::string>& wires);
+
 }  // namespace podlease::ipam
 
 #endif  // PODLEASE_IPAM_WIRING_H_

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "podlease/net/address.h"
+#include "podlease/net/range.h"
 #include "podlease/store/transaction.h"
 
 namespace podlease::store {
@@ -33,6 +34,8 @@ struct Network {
   std::vector<std::int64_t> reach;
   std::int64_t freed = 0;               // how many addresses of its space are, about
   std::optional<net::Address> examine;  // the next lease that `LeaseTable::sample` looks at
+  // Of these the machine was asked who holds them. Empty: it is not known of which.
+  std::vector<net::Range> surveyed;
 
   // Counts another network's addresses as its own for as long as this value lives: one whose wire
   // is unknown may be on this one.
@@ -54,6 +57,7 @@ class NetworkTable {
   [[nodiscard]] std::vector<Network> all() const;
   void set_hints(Network& network, std::vector<net::Address> hints) const;
   void set_handover(Network& network, Handover handover) const;
+  void set_surveyed(Network& network, std::vector<net::Range> surveyed) const;
 
   // Adds wires to those that the network is known to be on. Networks that share one, also by way of
   // others, have one space from then on. Leases stay as they are, so two of them may then have one

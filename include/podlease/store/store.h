@@ -126,6 +126,10 @@ class Store {
 // kIo otherwise.
 void probe_writable(const std::filesystem::path& folder);
 
+// The kind of file system a folder is on, where other machines may share it: nfs, ceph, …; nothing
+// if they cannot, or it cannot be seen. Where a store is there already it is served.
+[[nodiscard]] std::optional<std::string> shared_file_system(const std::filesystem::path& folder);
+
 }  // namespace podlease::store
 
 #endif  // PODLEASE_STORE_STORE_H_
