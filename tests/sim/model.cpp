@@ -119,7 +119,13 @@ void Model::suspect(const Attempt& attempt) {
     const bool here = may_share_wire(own, book);
     for (const auto& [container, holding] : book.holdings) {
       Holding& other = *holding;
-      if ((book.index == own.index && container == attempt.container) || other.may_end) {
+      if (book.index == own.index && container == attempt.container) {
+        continue;
+      }
+      if (!is_old(other)) {
+        forget_note_if_in_doubt(attempt, other);
+      }
+      if (other.may_end) {
         continue;
       }
       const bool own_pod =
@@ -134,7 +140,6 @@ void Model::suspect(const Attempt& attempt) {
       if (shows_missing(other, attempt.view)) {
         other.first_missed = other.first_missed.value_or(attempt.start);
       }
-      forget_note_if_in_doubt(attempt, other);
       // Without cookies the caller's own namespace may show that the number is another's now.
       const bool is_renumbered = host_->numbered(other.recorded.at.id) == attempt.netns &&
                                  shows_missing(other, attempt.view) &&
