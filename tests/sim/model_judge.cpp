@@ -146,6 +146,12 @@ void Model::judge_freed(const Attempt& attempt, std::size_t set, Address address
       }
     }
   }
+  // Under its network's other name the pod is remembered also where others had the address since.
+  const Former& former_ones = former_[attempt.book / Network::kNames];
+  const auto former = former_ones.find(attempt.uid);
+  if (former != former_ones.end() && former->second.at(set) == address) {
+    return;
+  }
   if (end == attempt.start && !attempt.contested && is_alone(book)) {
     judge_order(attempt, set, address);
   }
