@@ -1977,6 +1977,7 @@ INTENDED: list[Intended] = [
     Intended("again/other-subnet", "=~ leases", "a repeated ADD gives the same addresses"),
     Intended("prior/own", "+==", "a repeated ADD gives the same addresses, adopted ones too"),
     Intended("prior/own-bare", "+==", "a bare id matches any interface"),
+    Intended("prior/check*", "== leases", "CHECK changes nothing: the first ADD adopts"),
     Intended("prior/own-outside", "~ leases", "a repeated ADD gives the same addresses"),
     Intended("prior/requested-own", "+", "a repeated ADD gives the same addresses"),
     Intended("request/own-again", "=+", "a repeated ADD gives the same addresses"),

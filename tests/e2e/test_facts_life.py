@@ -5,6 +5,7 @@ The sandbox has a PID namespace of its own, so nobody here is in the machine's i
 over /proc proves that a namespace is empty only if it finds a process in the caller's namespace or
 in another lease's. Each pod has one here unless a test says otherwise."""
 
+import itertools
 import os
 import subprocess
 import time
@@ -641,7 +642,9 @@ def create_with_inode(name: str, inode: int) -> None:
     """The kernel hands out a number again once the namespace that had it is torn down, which it
     does in the background."""
     spare: list[str] = []
-    for attempt in range(400):
+    deadline = time.monotonic() + 60  # a busy machine tears down slowly
+    for attempt in itertools.count():
+        assert time.monotonic() < deadline, f"the kernel never handed out {inode} again"
         candidate = f"spare-{attempt}"
         netns.create(candidate)
         if (RUN / candidate).stat().st_ino == inode:
@@ -653,8 +656,7 @@ def create_with_inode(name: str, inode: int) -> None:
         if len(spare) > 20:
             netns.remove(*spare)
             spare = []
-            time.sleep(0.02)
-    raise AssertionError(f"the kernel never handed out {inode} again")
+            time.sleep(0.1)
 
 
 def named_pod(world: World, name: str, inode: int, **more: Any) -> Pod:
