@@ -1,5 +1,5 @@
-// What the command `podlease adopt` does, and what CHECK (CNI specification, section "CHECK") knows of
-// an attachment: also of one that the first ADD of its network would adopt.
+// What the command `podlease adopt` does, and what CHECK (CNI specification, section "CHECK") knows
+// of an attachment: also of one that the first ADD of its network would adopt.
 
 #include <utility>
 

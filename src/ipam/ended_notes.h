@@ -11,9 +11,10 @@
 #include "podlease/store/transaction.h"
 
 // A DEL that could not get the lock of another store in time, or could not write there, leaves a
-// file beside it, `<dataDir>/ended/<container id>.<ifname>` (points of the interface's name as %2E),
-// and succeeds: the next holder of that store's lock ends the lease (FACTS, section 4). The file
-// holds network (may be empty), container id, ifname and the pod's uid (may be empty), a line each.
+// file beside it, `<dataDir>/ended/<container id>.<ifname>` (points of the interface's name as
+// %2E), and succeeds: the next holder of that store's lock ends the lease (FACTS, section 4). The
+// file holds network (may be empty), container id, ifname and the pod's uid (may be empty), a line
+// each.
 namespace podlease::ipam {
 
 // Durable once it returns. Throws kBusy if it cannot be written, and says why that store could not

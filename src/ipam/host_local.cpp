@@ -84,10 +84,9 @@ std::optional<net::Address> next_after(net::Address last, const pools::Offer& of
 void take(store::Transaction& transaction, const store::Network& network, const AdoptedFile& file,
           const HostLocalFolder& folder, const pools::Offer& offer, const store::Moment& now) {
   if (!store::HostLocalTable(transaction)
-           .has_ended({.network = network.name,
-                       .container_id = file.container_id,
-                       .ifname = file.ifname},
-                      folder.written_at(file.address))) {
+           .has_ended(
+               {.network = network.name, .container_id = file.container_id, .ifname = file.ifname},
+               folder.written_at(file.address))) {
     store::LeaseTable(transaction).insert(network, to_lease(network, file, offer, now));
   }
 }
@@ -191,8 +190,8 @@ Error conflict(const store::Network& network, const AdoptedFile& file,
                    " once its container has ended");
 }
 
-// Reports whether a file says nothing about a network that is podlease's alone: host-local may serve
-// another one of this name, with other addresses.
+// Reports whether a file says nothing about a network that is podlease's alone: host-local may
+// serve another one of this name, with other addresses.
 bool is_of_another(store::Transaction& transaction, const store::Network& network,
                    const AdoptedFile& file, const pools::Offer& offer) {
   return network.handover == store::Handover::kOwned && offer.range_of(file.address) == nullptr &&
@@ -200,8 +199,8 @@ bool is_of_another(store::Transaction& transaction, const store::Network& networ
 }
 
 void record_files(store::Transaction& transaction, const store::Network& network,
-                   const HostLocalFolder& folder, const std::vector<AdoptedFile>& files,
-                   const store::Moment& now) {
+                  const HostLocalFolder& folder, const std::vector<AdoptedFile>& files,
+                  const store::Moment& now) {
   store::HostLocalTable(transaction).set_files(network, folder.path().string(), files);
   store::HostLocalTable(transaction)
       .set_folder(network, {.folder = folder.path().string(), .stamp = note_of(folder, now)});
@@ -324,9 +323,8 @@ std::vector<Found> HostLocal::adopt_in(store::Transaction& transaction,
     const store::HostLocalTable table(transaction);
     std::vector<AdoptedFile> known = table.files(network, folder.path().string());
     std::vector<AdoptedFile> files = difference(files_of(folder.read()), known);
-    std::erase_if(files, [&](const AdoptedFile& file) {
-      return added.range_of(file.address) == nullptr;
-    });
+    std::erase_if(files,
+                  [&](const AdoptedFile& file) { return added.range_of(file.address) == nullptr; });
     append(all, adopt_files(transaction, network, folder, files, added, now, inventory));
     known.insert(known.end(), files.begin(), files.end());
     table.set_files(network, folder.path().string(), known);
@@ -341,8 +339,7 @@ std::vector<Found> HostLocal::adopt(store::Transaction& transaction, store::Netw
   std::vector<net::Address> hints;
   for (const HostLocalFolder& folder : folders_) {
     const HostLocalState state = folder.read();
-    append(all,
-           adopt_files(transaction, network, folder, files_of(state), offer, now, inventory));
+    append(all, adopt_files(transaction, network, folder, files_of(state), offer, now, inventory));
     for (const host::HostLocalCursor& cursor : state.cursors) {
       if (const std::optional<net::Address> next = next_after(cursor.last_reserved, offer)) {
         hints.push_back(*next);

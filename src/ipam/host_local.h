@@ -74,8 +74,8 @@ class HostLocal {
                            const pools::Offer& offer, const store::Moment& now,
                            const Inventory& inventory) const;
 
-  // The same of the files that were not looked at so far, and whose addresses are in `added`: ranges
-  // that the network gets later. What is leased stays as it is.
+  // The same of the files that were not looked at so far, and whose addresses are in `added`:
+  // ranges that the network gets later. What is leased stays as it is.
   std::vector<Found> adopt_in(store::Transaction& transaction, const store::Network& network,
                               const pools::Offer& added, const store::Moment& now,
                               const Inventory& inventory) const;

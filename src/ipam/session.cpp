@@ -116,8 +116,7 @@ class SessionOpener {
         network && opening_->host_local->watch_exported(transaction, *network);
     pools::Offer added = unsurveyed(network, knowledge);
     const bool is_widened = !is_empty(added);
-    const bool needs_survey =
-        !network || moved || is_widened || !knowledge.unexplored.empty();
+    const bool needs_survey = !network || moved || is_widened || !knowledge.unexplored.empty();
     if (!needs_survey && opening_->host_local->is_known(transaction, *network)) {
       return begin(store, transaction, *std::move(network), std::move(knowledge), {});
     }

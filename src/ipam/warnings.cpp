@@ -69,7 +69,8 @@ void tell_same_addresses(store::Transaction& transaction, const store::Network& 
         is_on_wire_of(network, other) ? common_range(network, other) : std::nullopt;
     if (common) {
       lines.push_back("network " + other.name + " of the store " + folder.string() + " gives out " +
-                      common->to_string() + " too, on the same wire, and neither store sees the "
+                      common->to_string() +
+                      " too, on the same wire, and neither store sees the "
                       "other's leases: give both configurations one dataDir");
     }
   }

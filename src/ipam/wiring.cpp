@@ -36,7 +36,8 @@ bool is_word(std::string_view text) {
   });
 }
 
-// The frames with this tag on a link: a bridge's VLAN, or one of the network that it is plugged into.
+// The frames with this tag on a link: a bridge's VLAN, or one of the network that it is plugged
+// into.
 std::string tagged(const std::string& link, const std::string& vlan,
                    const host::HostNetworks& networks) {
   const host::Interface* const interface = networks.find(link);

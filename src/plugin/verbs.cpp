@@ -158,8 +158,8 @@ void check(const Call& call) {
   std::vector<store::Lease> held = leases.held_by(key, call.request->netns);
   if (held.empty()) {
     const config::NetConf conf = call.document->net_conf("");
-    held = leases.would_be_held_by(key, call.request->netns, wiring_of(conf),
-                                   *source_of(call, conf));
+    held =
+        leases.would_be_held_by(key, call.request->netns, wiring_of(conf), *source_of(call, conf));
   }
   if (held.empty()) {
     throw Error(

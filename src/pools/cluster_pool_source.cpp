@@ -219,9 +219,8 @@ Knowledge ClusterPoolSource::consult(store::Transaction& transaction,
   offered_.clear();
   blocks_due_ = false;
   untidy_ = false;
-  Knowledge knowledge{.answer = not_known_yet(),
-                      .stale = view.stale || !view.recent,
-                      .offers_blocks = true};
+  Knowledge knowledge{
+      .answer = not_known_yet(), .stale = view.stale || !view.recent, .offers_blocks = true};
   const bool telling = objects_->options().telling;
   if (telling) {
     tell_of(view, now, knowledge);

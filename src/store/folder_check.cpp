@@ -112,8 +112,8 @@ void refuse_shared_file_system(const std::filesystem::path& folder) {
                 kWayOut);
   }
   struct statfs status {};
-  if (statfs(folder.c_str(), &status) == 0 &&
-      static_cast<std::uint32_t>(status.f_type) == kFuse && !keeps_locks(folder)) {
+  if (statfs(folder.c_str(), &status) == 0 && static_cast<std::uint32_t>(status.f_type) == kFuse &&
+      !keeps_locks(folder)) {
     throw Error(ErrorKind::kIo,
                 "folder " + folder.string() +
                     " is on a FUSE file system that does not keep locks: no store is made there",

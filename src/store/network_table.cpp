@@ -21,7 +21,7 @@ constexpr std::int64_t kManyFreed = 4096;
 // Each lease that ends moves the queue's next position on and frees an address; `reused` counts
 // those that were leased again since. An older podlease does not count them: then it is too many.
 #define PODLEASE_FREED_COUNT "next_position - 1 - ifnull(reused, 0)"
-#define PODLEASE_NETWORK_COLUMNS                                            \
+#define PODLEASE_NETWORK_COLUMNS                                                      \
   "id, name, hints, handover, wires, space, examine, surveyed, " PODLEASE_FREED_COUNT \
   ", (SELECT count(*) FROM network WHERE ifnull(wires, '') = '')"
 

@@ -639,8 +639,8 @@ def test_19_the_same_pods_next_sandbox_waits_for_no_grace(world: World, folder: 
 
 
 def create_with_inode(name: str, inode: int) -> None:
-    """The kernel hands out a number again once the namespace that had it is torn down, which it
-    does in the background."""
+    """The kernel hands out the lowest number that is free, and this one again once the namespace
+    that had it is torn down, which it does in the background. The spare ones take those below."""
     spare: list[str] = []
     deadline = time.monotonic() + 60  # a busy machine tears down slowly
     for attempt in itertools.count():
@@ -653,7 +653,7 @@ def create_with_inode(name: str, inode: int) -> None:
             netns.remove(candidate, *spare)
             return
         spare.append(candidate)
-        if len(spare) > 20:
+        if (RUN / candidate).stat().st_ino > inode:  # it was not free yet
             netns.remove(*spare)
             spare = []
             time.sleep(0.1)

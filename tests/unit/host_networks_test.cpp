@@ -223,7 +223,8 @@ TEST(LinkMessageTest, SaysWhatThisKernelMayNotKnow) {
   put_attribute(vlan, IFLA_MASTER, 7U);
   put_attribute(vlan, IFLA_LINKINFO, info);
   EXPECT_EQ(link_of(8, vlan).interface,
-            (Interface{.index = 8, .name = "br0.7", .kind = "vlan", .master = 7, .parent = 3, .vlan = 7}));
+            (Interface{
+                .index = 8, .name = "br0.7", .kind = "vlan", .master = 7, .parent = 3, .vlan = 7}));
   EXPECT_EQ(link_of(8, vlan).parent_namespace, std::nullopt);
 
   put_attribute(vlan, IFLA_LINK_NETNSID, 5U);

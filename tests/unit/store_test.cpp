@@ -1599,9 +1599,7 @@ TEST(StoreTest, AdoptedFoldersMayLieInOneAnother) {
 TEST(StoreTest, EndedAttachmentsAreRemembered) {
   Store store = Store::in_memory();
   Transaction transaction = store.begin();
-  const auto at = [](int seconds) {
-    return HostLocalTable::Time(std::chrono::seconds(seconds));
-  };
+  const auto at = [](int seconds) { return HostLocalTable::Time(std::chrono::seconds(seconds)); };
   HostLocalTable(transaction).note_ended({"net", "a", "eth0"}, at(1));
   HostLocalTable(transaction).note_ended({"net", "a", "eth0"}, at(7));
   HostLocalTable(transaction).note_ended({"", "b", "eth0"}, at(7));
