@@ -5,7 +5,7 @@ The sandbox has a PID namespace of its own, so nobody here is in the machine's i
 over /proc proves that a namespace is empty only if it finds a process in the caller's namespace or
 in another lease's. Each pod has one here unless a test says otherwise."""
 
-import itertools
+import ctypes
 import os
 import subprocess
 import time
@@ -638,25 +638,37 @@ def test_19_the_same_pods_next_sandbox_waits_for_no_grace(world: World, folder: 
 # --- Rows 35 and 36: equal paths and inodes -------------------------------------------------------
 
 
+CLONE_NEWUTS = 0x04000000  # of <sched.h>
+
+
+def take_a_number() -> int:
+    """A descriptor that keeps the lowest free one: that of a namespace which needs no other. A
+    network namespace takes dozens, for what is in its /proc/net."""
+    assert ctypes.CDLL(None).unshare(CLONE_NEWUTS) == 0
+    return os.open("/proc/thread-self/ns/uts", os.O_RDONLY)
+
+
 def create_with_inode(name: str, inode: int) -> None:
     """The kernel hands out the lowest number that is free, and this one again once the namespace
-    that had it is torn down, which it does in the background. The spare ones take those below."""
-    spare: list[str] = []
-    deadline = time.monotonic() + 60  # a busy machine tears down slowly
-    for attempt in itertools.count():
+    that had it is torn down, which it does in the background."""
+    taken: list[int] = []
+    deadline = time.monotonic() + 60
+    found = False
+    while not found:
         assert time.monotonic() < deadline, f"the kernel never handed out {inode} again"
-        candidate = f"spare-{attempt}"
-        netns.create(candidate)
-        if (RUN / candidate).stat().st_ino == inode:
+        netns.create("spare")
+        number = (RUN / "spare").stat().st_ino
+        found = number == inode
+        if found:
             (RUN / name).touch()
-            subprocess.run(["mount", "--bind", RUN / candidate, RUN / name], check=True)
-            netns.remove(candidate, *spare)
-            return
-        spare.append(candidate)
-        if (RUN / candidate).stat().st_ino > inode:  # it was not free yet
-            netns.remove(*spare)
-            spare = []
-            time.sleep(0.1)
+            subprocess.run(["mount", "--bind", RUN / "spare", RUN / name], check=True)
+        netns.remove("spare")
+        if number > inode:
+            time.sleep(0.01)  # it is not free yet
+        elif number < inode:
+            taken.append(take_a_number())
+    for descriptor in taken:
+        os.close(descriptor)
 
 
 def named_pod(world: World, name: str, inode: int, **more: Any) -> Pod:
