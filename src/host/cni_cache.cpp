@@ -235,4 +235,12 @@ CniCache read_cni_cache(const std::vector<fs::path>& folders, const std::string&
   return cache;
 }
 
+bool is_cached(const std::vector<fs::path>& folders, const AttachmentKey& key) {
+  const std::string name = key.network + "-" + key.container_id + "-" + key.ifname;
+  return std::any_of(folders.begin(), folders.end(), [&](const fs::path& folder) {
+    std::error_code absent;
+    return fs::exists(fs::symlink_status(folder / name, absent));
+  });
+}
+
 }  // namespace podlease::host

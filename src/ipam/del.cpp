@@ -11,6 +11,7 @@
 #include "machine_note.h"
 #include "other_stores.h"
 #include "podlease/base/error.h"
+#include "podlease/host/cni_cache.h"
 #include "podlease/ipam/leases.h"
 #include "podlease/store/lease_table.h"
 #include "podlease/store/registry.h"
@@ -250,29 +251,37 @@ class Leases::Deleting {
     }
   }
 
-  // A pod that host-local started may end before the first ADD has adopted it; then it must not be
-  // adopted any more. Of a shared network its file can go at once. Nothing is noted of what
-  // host-local does not hold: it may start the same container later.
-  void note_early_end() const {
+  // A pod that host-local started, or whose store was lost, may end before the first ADD has
+  // adopted it, or while that one looks through the machine; then it must not be adopted any more.
+  // Of a shared network its file can go at once. Nothing is noted of what neither host-local nor
+  // libcni holds: it may be started later.
+  void note_early_end() {
     try {
-      const HostLocal host_local(request_->key.network, leases_->places_, leases_->data_dir_);
-      if (!host_local.present()) {
+      const std::filesystem::path& own = leases_->data_dir_;
+      const HostLocal host_local(request_->key.network, leases_->places_, own);
+      const bool is_cached =
+          !is_settled_here_ && host::is_cached(leases_->places_.cni_caches, request_->key);
+      if (!host_local.present() && !is_cached) {
         return;
       }
-      Store store = Store::open(leases_->options(leases_->data_dir_));
+      Store store = Store::open(leases_->options(own));
       Transaction transaction = store.begin();
       const auto network = NetworkTable(transaction).find(request_->key.network);
-      if (!network && host_local.holds(request_->key)) {
-        store::HostLocalTable(transaction).note_ended(request_->key, leases_->clock_->now().wall);
-        transaction.commit();
+      if (!network) {
+        if (is_cached || host_local.holds(request_->key)) {
+          store::HostLocalTable(transaction).note_ended(request_->key, leases_->clock_->now().wall);
+          transaction.commit();
+        }
         return;
       }
-      const auto shared =
-          network ? shared_folders(transaction, *network) : std::vector<std::filesystem::path>{};
+      const std::vector<std::filesystem::path> shared = shared_folders(transaction, *network);
       transaction.roll_back();
       store.close();
-      if (!shared.empty()) {
-        end_in_host_local(shared, leases_->data_dir_);
+      if (!is_settled_here_) {
+        delete_in(own, leases_->lock_timeout_);  // the first ADD has been here meanwhile
+      }
+      if (ended_.empty() && !shared.empty()) {
+        end_in_host_local(shared, own);
       }
     } catch (const Error& error) {
       // Nothing of ours is leased: DEL has succeeded, and an address that stays behind is only a

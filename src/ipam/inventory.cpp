@@ -207,16 +207,22 @@ void Inventory::judge_by_path(const CachedAttachment& attachment, std::optional<
   }
 }
 
-// Reports whether the runtime's names are ours: where all processes are, or where another one of
-// the cache's in the same folder stands.
+// Reports whether the runtime's names are ours: where all processes are, or where another one that
+// it gave, to this call or to libcni's cache, stands in the same folder.
 bool Inventory::would_be_seen(const std::string& netns) const {
   if (host_->view().is_initial) {
     return true;
   }
-  const std::filesystem::path folder = std::filesystem::path(netns).parent_path();
+  const std::optional<NetnsId> folder = host_->folder_of(netns);
+  if (!folder) {
+    return false;
+  }
+  if (caller_presence_.netns_inode != 0 && host_->folder_of(caller_presence_.netns) == folder) {
+    return true;
+  }
   for (std::size_t index = 0; index < cached_netns_.size(); ++index) {
     if (cached_netns_[index].inode != 0 &&
-        std::filesystem::path(cache_.attachments[index].netns).parent_path() == folder) {
+        host_->folder_of(cache_.attachments[index].netns) == folder) {
       return true;
     }
   }

@@ -14,6 +14,9 @@
 namespace podlease::ipam {
 namespace {
 
+// For each of the stores that is none of the network's own.
+constexpr Milliseconds kPatienceWithOthers{1000};
+
 // Subnet and gateway.
 using Subnets = std::set<std::pair<net::Prefix, net::Address>>;
 
@@ -103,7 +106,10 @@ std::vector<std::string> Leases::warnings(const std::string& network_name) const
       continue;
     }
     try {
-      if (auto other = store::Store::open_existing(options(folder))) {
+      if (auto other = store::Store::open_existing(
+              {.folder = folder,
+               .registry = {},
+               .lock_timeout = std::min(lock_timeout_, kPatienceWithOthers)})) {
         store::Transaction transaction = other->begin();
         tell_same_addresses(transaction, *network, folder, lines);
       }

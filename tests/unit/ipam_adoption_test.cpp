@@ -143,6 +143,76 @@ TEST_F(LeasesTest, WhoStartsAgainAfterItsDelIsAdopted) {
   EXPECT_THAT(held_by("again"), SizeIs(1));
 }
 
+TEST_F(LeasesTest, ADelBeforeTheFirstAddIsRememberedOfWhatLibcniHolds) {
+  for (const char* const name : {"ended", "living"}) {
+    host.start(netns_of(name));
+  }
+  put(places.cni_caches[0] / "net-ended-eth0", cached("ended", netns_of("ended"), "10.1.0.2/29"));
+  put(places.cni_caches[0] / "net-living-eth0",
+      cached("living", netns_of("living"), "10.1.0.3/29"));
+  EXPECT_THAT(del("unknown"), IsEmpty());
+  EXPECT_FALSE(fs::exists(data_dir)) << "nothing to remember";
+  fakes::set_written(places.cni_caches[0] / "net-ended-eth0", clock.now().wall);
+  // Its namespace goes, and libcni's file, after the DEL.
+  EXPECT_THAT(leases().del({.key = {"net", "ended", "eth0"}}), IsEmpty());
+  EXPECT_EQ(add("a"), "10.1.0.2/29 untouched");
+  EXPECT_THAT(all(), ElementsAre("a/eth0 10.1.0.2/29", "living/eth0 10.1.0.3/29"));
+}
+
+TEST_F(LeasesTest, ADelWhileTheFirstAddLooksThroughTheMachineIsRemembered) {
+  host.start(netns_of("ended"));
+  host.inside[netns_of("ended")] = {{.address = prefix("10.1.0.2/29"), .interface = "eth0"}};
+  put(places.cni_caches[0] / "net-ended-eth0", cached("ended", netns_of("ended"), "10.1.0.2/29"));
+  fakes::set_written(places.cni_caches[0] / "net-ended-eth0", clock.now().wall);
+  bool has_ended = false;
+  host.on_look = [&](const fs::path& netns) {
+    if (netns == netns_of("ended") && !std::exchange(has_ended, true)) {
+      EXPECT_THAT(leases().del({.key = {"net", "ended", "eth0"}}), IsEmpty());
+      fs::remove(places.cni_caches[0] / "net-ended-eth0");
+    }
+  };
+  EXPECT_EQ(add("a"), "10.1.0.2/29 untouched");
+  host.on_look = nullptr;
+  EXPECT_TRUE(has_ended);
+  EXPECT_THAT(all(), ElementsAre("a/eth0 10.1.0.2/29"));
+}
+
+// A container's view does not show every name; where it shows another of the runtime's, it shows
+// all of that folder. Such records stay for good where a network was renamed under living pods.
+TEST_F(LeasesTest, ARecordWhoseNameIsGoneFromAFolderThatIsSeenIsOld) {
+  const host::NetnsId elsewhere{.device = 25, .inode = 4711};
+  const struct {
+    const char* what;
+    std::string netns;
+    std::string caller;
+    bool is_kept;
+  } cases[] = {
+      {"beside the caller's", "/run/netns/gone", "/run/netns/a", false},
+      {"in the same folder by another path", "/var/run/netns/gone", "/run/netns/a", false},
+      {"in another folder", "/run/other/gone", "/run/netns/a", true},
+      {"a process", "/proc/77/ns/net", "/run/netns/a", true},
+      {"the caller's cannot be seen", "/run/netns/gone", "/run/netns/hidden", true},
+  };
+  for (const auto& one : cases) {
+    Node node;
+    node.host.own_view = {.pid_namespace = 4'026'532'500, .is_initial = false};
+    node.host.folders["/run/netns"] = node.host.folders["/var/run/netns"] = elsewhere;
+    const fs::path file = node.places.cni_caches[0] / "net-gone-eth0";
+    put(file, cached("gone", one.netns, "10.1.0.2/29"));
+    fakes::set_written(file, node.clock.now().wall);
+    AddRequest request = node.request("a");
+    request.netns = one.caller;
+    if (one.caller == "/run/netns/a") {
+      node.host.start(one.caller);
+    } else {
+      node.host.hide(one.caller);
+    }
+    EXPECT_EQ(text_of(node.grant(request)),
+              one.is_kept ? "10.1.0.3/29 untouched" : "10.1.0.2/29 untouched")
+        << one.what;
+  }
+}
+
 // A configuration that gets more ranges, after a loss or beside host-local.
 
 TEST_F(LeasesTest, AWiderConfigurationAsksWhoHoldsWhatIsNew) {

@@ -50,6 +50,11 @@ struct CniCache {
 [[nodiscard]] CniCache read_cni_cache(const std::vector<std::filesystem::path>& folders,
                                       const std::string& network = {});
 
+// Reports whether one of the folders has a file of the name that libcni gives to an attachment's,
+// whatever is in it. Never throws.
+[[nodiscard]] bool is_cached(const std::vector<std::filesystem::path>& folders,
+                             const AttachmentKey& key);
+
 }  // namespace podlease::host
 
 #endif  // PODLEASE_HOST_CNI_CACHE_H_
