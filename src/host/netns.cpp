@@ -227,13 +227,18 @@ bool LinuxHost::is_at(const std::string& path, const NetnsId& netns) const {
   return stat(path.c_str(), &file) == 0 && id_of(file) == netns;
 }
 
-std::vector<NamedNetns> LinuxHost::named_namespaces() const {
-  std::vector<fs::path> folders{"/run/netns"};
-  const fs::path other = "/var/run/netns";
-  std::error_code absent;
-  if (!fs::equivalent(folders.front(), other, absent)) {
-    folders.push_back(other);
-  }
+std::vector<NamedNetns> LinuxHost::named_namespaces(const std::vector<std::string>& beside) const {
+  std::vector<fs::path> folders;
+  std::set<NetnsId> known;
+  const auto add = [&](const fs::path& netns) {
+    const std::optional<NetnsId> folder = folder_of(netns);
+    if (folder && known.insert(*folder).second) {
+      folders.push_back(netns.parent_path());
+    }
+  };
+  add("/run/netns/any");
+  add("/var/run/netns/any");
+  std::for_each(beside.begin(), beside.end(), add);
   std::vector<NamedNetns> found;
   for (const fs::path& folder : folders) {
     std::error_code error;

@@ -61,7 +61,13 @@ Auditor::Auditor(const host::Host& host, const std::vector<std::filesystem::path
       judge_(host, now.boot_id),
       cache_(host::read_cni_cache(cni_caches, "")) {
   entered_.insert(host.netns_at("/proc/self/ns/net").id);
-  for (const NamedNetns& netns : host.named_namespaces()) {
+  std::vector<std::string> recorded;
+  for (const AuditedNetwork& network : networks_) {
+    for (const Lease& lease : network.leases) {
+      recorded.push_back(lease.presence.netns);
+    }
+  }
+  for (const NamedNetns& netns : host.named_namespaces(recorded)) {
     look_into(netns, false);
   }
   for (const AuditedNetwork& network : networks_) {

@@ -124,6 +124,32 @@ bool is_leased(store::Transaction& transaction, const store::Network& network, c
   });
 }
 
+// Reports whether a lease is of somebody who has ended, while what was `found` has the address in a
+// living namespace: the store was put back from a copy, or has lost what was written last.
+bool is_superseded(const Lease& lease, const Lease& found, const host::Host& host) {
+  if (found.presence.netns_inode == 0 ||
+      same_namespace(lease.presence, found.presence) == Same::kYes) {
+    return false;
+  }
+  Judge judge(host, host.boot_id());
+  judge.trust(found.presence);
+  Judgement judgement = judge.by_name(holder_of(lease));
+  if (judgement.liveness == Liveness::kMissing) {
+    const Walk walk(host);
+    judgement = judge.with(&walk, holder_of(lease));
+  }
+  return judgement.liveness == Liveness::kGone || judgement.liveness == Liveness::kEarlierBoot;
+}
+
+void end_superseded(store::Transaction& transaction, const store::Network& network,
+                    const Lease& found, const store::Moment& now, const host::Host& host) {
+  const store::LeaseTable leases(transaction);
+  const std::optional<Lease> lease = leases.at_in_space(network, found.address.address());
+  if (lease && is_superseded(*lease, found, host)) {
+    leases.end(*lease, now, store::Ending::kReclaim);
+  }
+}
+
 // Reports whether the holder of a lease whose file of host-local vanished has not ended, but lost
 // its file: its namespace lives, and shows the address or is still in libcni's cache; or it has
 // lost its name besides, and may live by its processes or where this caller does not look.
@@ -358,13 +384,16 @@ std::vector<Found> adopt_others(store::Transaction& transaction, const store::Ne
                                 const Inventory& inventory) {
   std::vector<Found> all;
   for (Found& found : inventory.found(offer, now)) {
-    if (is_leased(transaction, network, found.lease)) {
-      continue;
-    }
     if (found.adopted &&
         store::HostLocalTable(transaction).has_ended(found.lease.key, found.written)) {
       found.adopted = false;
       found.evidence = "its DEL has come";
+    }
+    if (found.adopted) {
+      end_superseded(transaction, network, found.lease, now, inventory.host());
+    }
+    if (is_leased(transaction, network, found.lease)) {
+      continue;
     }
     if (found.adopted && found.lease.key.network == network.name) {
       store::LeaseTable(transaction).insert(network, found.lease);

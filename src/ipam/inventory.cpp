@@ -63,7 +63,7 @@ Inventory::Inventory(const Options& options)
       own_(options.host->netns_at("/proc/self/ns/net").id),
       cache_(host::read_cni_cache(options.caches,
                                   options.all_networks ? std::string() : options.network)) {
-  std::vector<NamedNetns> named = host_->named_namespaces();
+  std::vector<NamedNetns> named = host_->named_namespaces({options.netns});
   const auto add = [&](const std::string& path) {
     const host::NetnsAt found = host_->netns_at(path);
     if (found.state != host::NetnsState::kAlive || found.id == own_) {

@@ -24,9 +24,10 @@ namespace podlease::ipam {
 // libcni's caches, and the addresses inside the network namespaces (FACTS, section 2). Gathered
 // once, with the store closed.
 //
-// A namespace counts if a path shows it: /run/netns, the caches, CNI_NETNS. One that only a process
-// shows counts if the other end of the interface lies on this network's link in the host's own
-// namespace; in a nested cluster it does not, and nested clusters often have the same podCIDR.
+// A namespace counts if a path shows it: in /run/netns, the caches, and the folder of CNI_NETNS.
+// One that only a process shows counts if the other end of the interface lies on this network's
+// link in the host's own namespace; in a nested cluster it does not, and nested clusters often have
+// the same podCIDR.
 class Inventory {
  public:
   struct Options {
@@ -56,6 +57,8 @@ class Inventory {
   // All that holds an address of `offer` now, whether or not there is a record of it elsewhere;
   // and, to be told, what did so before. One for each address.
   [[nodiscard]] std::vector<Found> found(const pools::Offer& offer, const store::Moment& now) const;
+
+  [[nodiscard]] const host::Host& host() const { return *host_; }
 
  private:
   struct Inside {

@@ -51,7 +51,8 @@ pools::Offer beyond(const std::vector<net::Range>& known, const pools::Offer& of
 
 // What the network was never surveyed for: its ranges were others then.
 pools::Offer unsurveyed(const std::optional<Network>& network, const pools::Knowledge& knowledge) {
-  if (!network || knowledge.offers_blocks || knowledge.offer() == nullptr) {
+  if (!network || knowledge.offer() == nullptr ||
+      (knowledge.offers_blocks && !network->surveyed.empty())) {
     return {};
   }
   return beyond(network->surveyed, *knowledge.offer());
@@ -227,7 +228,7 @@ class SessionOpener {
 
   static void note_surveyed(Transaction& transaction, Network& network,
                             const pools::Knowledge& knowledge) {
-    if (knowledge.offers_blocks || knowledge.offer() == nullptr) {
+    if (knowledge.offer() == nullptr || (knowledge.offers_blocks && !network.surveyed.empty())) {
       return;
     }
     net::IntervalSet surveyed(network.surveyed);

@@ -166,6 +166,7 @@ Database::Database(const Store::Options& options, FolderLock lock, Use use)
     }
     prepare_log();
     check_schema(use);
+    doubt_surveys(use);
     fold_due_ = use != Use::kLook && lock_->notes().log_frames >= kLongestLog;
     if (!is_alone) {
       // Others could change the store between the fold and the change that it makes room for.
@@ -228,6 +229,25 @@ void Database::prepare_log() {
   const std::optional<LogIdentity> log = identify(path_ + "-wal");
   folder_sync_spared =
       log && lock_->notes().log_inode == log->inode && lock_->notes().log_birth == log->birth;
+  is_log_replaced_ = log && !folder_sync_spared;
+}
+
+// Another log than the last holder of the lock had: somebody removed it, or put the store back from
+// a copy, so that leases may be missing; or an sqlite3 shell has folded it. Then the machine is
+// asked anew who holds the addresses of each network.
+void Database::doubt_surveys(Use use) {
+  constexpr int kFirstWithSurveys = kVersionFactor + 1;
+  if (!is_log_replaced_ || use == Use::kLook || is_newer() || schema_version_ < kFirstWithSurveys) {
+    return;
+  }
+  try {
+    connection_->exec("UPDATE network SET surveyed = NULL WHERE surveyed IS NOT NULL");
+    committed();
+  } catch (const SQLite::Exception&) {
+    if (use == Use::kLease) {
+      throw;
+    }
+  }
 }
 
 void Database::check_schema(Use use) {

@@ -60,6 +60,7 @@ class Database {
   void connect(const Store::Options& options, bool exclusive);
   void prepare_log();
   void check_schema(Use use);
+  void doubt_surveys(Use use);
   void fold();
   void refuse_foreign();
   void create_schema();
@@ -71,6 +72,7 @@ class Database {
   int schema_version_ = 0;
   bool is_migrated_ = false;  // in the transaction that is open
   bool fold_due_ = false;
+  bool is_log_replaced_ = false;
   int log_frames_ = 0;
 };
 

@@ -26,6 +26,7 @@ from lab.world import (
     World,
     cache_entry,
     configuration,
+    show,
 )
 
 CONFIG, TAKEN, EXHAUSTED = 7, 101, 100
@@ -528,6 +529,53 @@ def test_18_ranges_that_a_network_gets_later_are_asked_about(world: World, subne
     world.add(world.pod(), configuration(other, dataDir=str(MOVED)))
     both = configuration(subnet, other, dataDir=str(MOVED))
     world.add_all(world.pods(3), both)
+
+
+def put_back(copy: Path) -> None:
+    shutil.rmtree(places.LEASES)
+    shutil.copytree(copy, places.LEASES)
+
+
+def put_back_without_lock_file(copy: Path) -> None:
+    put_back(copy)
+    (places.LEASES / "lock").unlink()
+
+
+def put_back_file_alone(copy: Path) -> None:
+    """Its log is lost, as somebody removed it who took it for a mere log."""
+    put_back(copy)
+    (places.LEASES / "podlease.db-wal").unlink()
+
+
+@FAMILY
+@FOLDER
+@pytest.mark.parametrize(
+    "lose", [put_back, put_back_without_lock_file, put_back_file_alone], ids=lambda lose: lose.__name__
+)
+def test_5_a_store_put_back_from_a_copy_gives_no_address_of_a_living_pod(
+    world: World, subnet: str, folder: Path, lose: Callable[[Path], None], tmp_path: Path
+):
+    """Pods that came since the copy live on, one of them with the address of a pod that it says is
+    there."""
+    conf = configuration(subnet)
+    ended, *stay = world.pods(3, folder)
+    world.add_all([ended, *stay], conf)
+    (address,) = ended.addresses
+    shutil.copytree(places.LEASES, tmp_path / "copy")
+    world.delete(ended, conf)
+    world.lose(ended)
+    world.later()
+    successor = world.pod(folder)
+    assert world.add(successor, conf, f"IP={address}") == [address]
+    since = [successor, *world.pods(2, folder)]
+    world.add_all(since[1:], conf)
+    for pod in world.live:
+        show(pod, *pod.addresses)
+        if folder == PROC:  # a process alone tells only of what is linked to the network
+            cache_entry("lab", pod.container, pod.name, *pod.addresses)
+    lose(tmp_path / "copy")
+    world.add_all(world.pods(3, folder), conf)
+    world.refuse(world.pod(), conf, TAKEN, args=f"IP={address}")
 
 
 @FAMILY

@@ -104,7 +104,8 @@ class MadeUpHost final : public host::Host {
   }
 
   // One with a name, in which every address is one that the corpus asks for.
-  [[nodiscard]] std::vector<host::NamedNetns> named_namespaces() const override {
+  [[nodiscard]] std::vector<host::NamedNetns> named_namespaces(
+      const std::vector<std::string>& /*beside*/) const override {
     const fs::path path = "/run/netns/pod";
     return {{.path = path, .id = netns_at(path).id}};
   }

@@ -139,7 +139,8 @@ class SimHost final : public host::Host {
   [[nodiscard]] host::NetnsAt netns_at(const std::filesystem::path& netns) const override;
   [[nodiscard]] std::uint64_t cookie_at(const std::string& path,
                                         const host::NetnsId& netns) const override;
-  [[nodiscard]] std::vector<host::NamedNetns> named_namespaces() const override;
+  [[nodiscard]] std::vector<host::NamedNetns> named_namespaces(
+      const std::vector<std::string>& beside) const override;
   [[nodiscard]] std::optional<std::vector<host::PodAddress>> addresses_in(
       const host::NamedNetns& netns) const override;
   [[nodiscard]] host::Occupied occupied() const override;

@@ -39,11 +39,18 @@ std::uint64_t SimHost::cookie_at(const std::string& path, const host::NetnsId& n
   return found && found->id == netns && has_cookies(current_) ? found->cookie : 0;
 }
 
-std::vector<host::NamedNetns> SimHost::named_namespaces() const {
+std::vector<host::NamedNetns> SimHost::named_namespaces(
+    const std::vector<std::string>& beside) const {
   hook_->ask();
   std::vector<host::NamedNetns> named;
-  for (const Folder folder : {Folder::kRunNetns, Folder::kDocker}) {
-    if (abroad ||
+  const auto is_wanted = [&](Folder folder) {
+    return folder == Folder::kRunNetns ||
+           std::any_of(beside.begin(), beside.end(), [&](const std::string& path) {
+             return path.starts_with(path_of(folder, ""));
+           });
+  };
+  for (const Folder folder : {Folder::kRunNetns, Folder::kDocker, Folder::kRootless}) {
+    if (abroad || !is_wanted(folder) ||
         views[current_].visibility.at(static_cast<std::size_t>(folder)) != Visibility::kSeen) {
       continue;
     }

@@ -160,10 +160,17 @@ class FakeHost final : public host::Host {
     const auto found = cookies.find(netns);
     return found == cookies.end() ? 0 : found->second;
   }
-  [[nodiscard]] std::vector<host::NamedNetns> named_namespaces() const override {
+  [[nodiscard]] std::vector<host::NamedNetns> named_namespaces(
+      const std::vector<std::string>& beside) const override {
+    std::set<std::string> shown{"/run/netns"};
+    for (const std::string& path : beside) {
+      shown.insert(std::filesystem::path(path).parent_path().string());
+    }
     std::vector<host::NamedNetns> named;
     for (const auto& [path, sight] : namespaces) {
-      if (sight.state == host::NetnsState::kAlive && path.starts_with("/run/netns/")) {
+      const std::string folder = std::filesystem::path(path).parent_path().string();
+      if (sight.state == host::NetnsState::kAlive && shown.contains(folder) &&
+          !folder.starts_with("/proc/")) {
         named.push_back({.path = path, .id = sight.id});
       }
     }

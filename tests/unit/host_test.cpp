@@ -463,9 +463,9 @@ TEST(LinuxHostTest, KnowsTheBootByAUuid) {
 
 // --- named_namespaces and addresses_in ---
 
-std::vector<std::string> named_namespaces() {
+std::vector<std::string> named_namespaces(const std::vector<std::string>& beside = {}) {
   std::vector<std::string> paths;
-  for (const NamedNetns& netns : LinuxHost().named_namespaces()) {
+  for (const NamedNetns& netns : LinuxHost().named_namespaces(beside)) {
     EXPECT_EQ(netns.id, LinuxHost().netns_at(netns.path).id);
     paths.push_back(netns.path.string());
   }
@@ -490,6 +490,21 @@ TEST(NamedNamespacesTest, AreThoseOfBothFoldersOrOfTheOneThereIs) {
                 ElementsAre("/run/netns/a", "/run/netns/b", "/var/run/netns/a"));
     ASSERT_NO_FATAL_FAILURE(mount_empty("/run"));
     EXPECT_THAT(named_namespaces(), ElementsAre("/var/run/netns/a"));
+  });
+}
+
+TEST(NamedNamespacesTest, AreThoseBesideANameToo) {
+  with_own_mounts(0, [] {
+    ASSERT_NO_FATAL_FAILURE(mount_empty("/run"));
+    for (const char* const name : {"/run/netns/a", "/run/docker/netns/b", "/run/other/c"}) {
+      fs::create_directories(fs::path(name).parent_path());
+      ASSERT_NO_FATAL_FAILURE(name_own_namespace(name));
+    }
+    fs::create_symlink("/run/docker", "/run/moby");
+    EXPECT_THAT(named_namespaces({"/run/moby/netns/gone", "/run/docker/netns/b", "/run/netns/a"}),
+                ElementsAre("/run/moby/netns/b", "/run/netns/a"));
+    EXPECT_THAT(named_namespaces({"", "a", "/proc/self/ns/net", "/nowhere/a", "/run/netns/a/b"}),
+                ElementsAre("/run/netns/a"));
   });
 }
 

@@ -1,5 +1,6 @@
 // Adoption of what host-local and others leased (DESIGN, section 5.7).
 
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <fcntl.h>
 #include <sys/file.h>
 
@@ -262,6 +263,105 @@ TEST_F(LeasesTest, AStoreOfBeforeIsSurveyedOnce) {
   host.inside[netns_of("shown")] = {{.address = prefix("10.1.0.3/29"), .interface = "eth0"}};
   EXPECT_EQ(add("b"), "10.1.0.4/29 untouched");
   EXPECT_THAT(held_by(id_by_netns(netns_of("shown"))), SizeIs(1));
+}
+
+// A store that does not know what was written last: it was put back from a copy, or lost its log,
+// while pods lived on.
+
+class PutBackTest : public LeasesTest {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(start("old"), "10.1.0.2/29 untouched");
+    ASSERT_EQ(start("stays"), "10.1.0.3/29 untouched");
+    ASSERT_EQ(start("first"), "10.1.0.4/29 untouched");
+  }
+  // A pod whose namespace shows what it got.
+  std::string start(const std::string& container, const std::vector<std::string>& requested = {}) {
+    const std::vector<Granted> granted = grant(request(container, requested));
+    host.inside[netns_of(container)] = {
+        {.address = granted.front().lease.address, .interface = "eth0"}};
+    return text_of(granted);
+  }
+  // One pod ends, another one gets its address, and a third one gets one that nobody had.
+  void go_on() {
+    ASSERT_THAT(del("first"), SizeIs(1));
+    ASSERT_THAT(del("old"), SizeIs(1));
+    clock.pass(cooldown);
+    ASSERT_EQ(start("new", {"10.1.0.2"}), "10.1.0.2/29 requested");
+    ASSERT_EQ(start("more"), "10.1.0.5/29 untouched");
+  }
+  void demand_that_who_lives_is_known() {
+    EXPECT_EQ(add("x"), "10.1.0.6/29 untouched");
+    EXPECT_THAT(all(), IsSupersetOf({id_by_netns(netns_of("new")) + "/eth0 10.1.0.2/29",
+                                     std::string("stays/eth0 10.1.0.3/29"),
+                                     id_by_netns(netns_of("more")) + "/eth0 10.1.0.5/29"}));
+  }
+  void copy_store() const { fs::copy(data_dir, copy_); }
+  void put_copy_back() const {
+    fs::remove_all(data_dir);
+    fs::copy(copy_, data_dir);
+  }
+  // As an sqlite3 shell does when it is left.
+  void fold_log() const {
+    SQLite::Database connection((data_dir / "podlease.db").string(), SQLite::OPEN_READWRITE);
+    connection.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+  void lose_log() const { ASSERT_TRUE(fs::remove(data_dir / "podlease.db-wal")); }
+
+ private:
+  fs::path copy_ = folder.path() / "copy";
+};
+
+TEST_F(PutBackTest, WhoLivesIsLearntFromTheMachine) {
+  copy_store();
+  go_on();
+  put_copy_back();
+  demand_that_who_lives_is_known();
+  EXPECT_THAT(held_by("first"), SizeIs(1)) << "whoever has ended is reclaimed in its time";
+  EXPECT_THAT(held_by("old"), IsEmpty());
+}
+
+TEST_F(PutBackTest, AlsoWithoutTheLockFile) {
+  copy_store();
+  go_on();
+  put_copy_back();
+  fs::remove(data_dir / "lock");
+  demand_that_who_lives_is_known();
+}
+
+TEST_F(PutBackTest, AlsoAfterADel) {
+  copy_store();
+  go_on();
+  put_copy_back();
+  ASSERT_THAT(del("first"), SizeIs(1));
+  demand_that_who_lives_is_known();
+}
+
+TEST_F(PutBackTest, AlsoWhereOnlyTheLogIsLost) {
+  fold_log();
+  go_on();
+  lose_log();
+  demand_that_who_lives_is_known();
+}
+
+TEST_F(PutBackTest, AFoldedLogChangesNothing) {
+  go_on();
+  const std::vector<std::string> before = all();
+  fold_log();
+  EXPECT_EQ(add("stays"), "10.1.0.3/29 held");
+  EXPECT_EQ(all(), before);
+  EXPECT_EQ(add("x"), "10.1.0.6/29 untouched");
+}
+
+// The holder on record lost its name, and lives: nobody else's claim counts.
+TEST_F(PutBackTest, WhoLivesByAProcessKeepsItsAddress) {
+  host.inhabited.insert(host.id_of(netns_of("old")));
+  host.end(netns_of("old"));
+  host.start(netns_of("thief"));
+  host.inside[netns_of("thief")] = {{.address = prefix("10.1.0.2/29"), .interface = "eth0"}};
+  fold_log();
+  EXPECT_EQ(add("x"), "10.1.0.5/29 untouched");
+  EXPECT_THAT(held_by("old"), SizeIs(1));
 }
 
 // Whoever may, can give themselves another pod's address: the runtime's record tells whose it is.

@@ -184,10 +184,12 @@ class Host {
     return found.state == NetnsState::kAlive && found.id == netns;
   }
 
-  // The network namespaces in the folders where container runtimes and `ip netns` keep them by name
-  // (/run/netns, which is also /var/run/netns; those of rootless users are not looked for), by
-  // path. Never throws: what cannot be read is left out.
-  [[nodiscard]] virtual std::vector<NamedNetns> named_namespaces() const = 0;
+  // The network namespaces in the folder where container runtimes and `ip netns` keep them by name
+  // (/run/netns, which is also /var/run/netns), and in those where the names `beside` stand, such
+  // as a rootless user's; by path. Names below /proc have no folder. Never throws: what cannot be
+  // read is left out.
+  [[nodiscard]] virtual std::vector<NamedNetns> named_namespaces(
+      const std::vector<std::string>& beside) const = 0;
 
   // The addresses inside a namespace, without those of the loopback interface and without
   // fe80::/10. (IPv4 has link-local ones too, 169.254.0.0/16, but some networks give pods those.)
@@ -228,7 +230,8 @@ class LinuxHost final : public Host {
   [[nodiscard]] std::uint64_t cookie_at(const std::string& path,
                                         const NetnsId& netns) const override;
   [[nodiscard]] bool is_at(const std::string& path, const NetnsId& netns) const override;
-  [[nodiscard]] std::vector<NamedNetns> named_namespaces() const override;
+  [[nodiscard]] std::vector<NamedNetns> named_namespaces(
+      const std::vector<std::string>& beside) const override;
   [[nodiscard]] std::optional<std::vector<PodAddress>> addresses_in(
       const NamedNetns& netns) const override;
   [[nodiscard]] Occupied occupied() const override;

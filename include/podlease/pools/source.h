@@ -72,7 +72,7 @@ struct Knowledge {
   // Of a lost store: the machine must be looked through for holders of addresses in these before
   // any of them is leased.
   std::vector<PoolRangeSet> unexplored;
-  // Nobody can hold addresses of what it offers besides: it was nobody's. Otherwise the machine is
+  // Nobody can hold addresses of what it comes to offer: it was nobody's. Otherwise the machine is
   // asked about every range that the network was not surveyed for.
   bool offers_blocks = false;
   std::vector<std::string> origins;  // what was read for it, and when

@@ -22,7 +22,8 @@
 //   It is reused, not cut off: the space it once got lets a DEL succeed on a full disk.
 // - SQLite also syncs the folder whenever a process first writes the log. That is only needed when
 //   the log is new, so it is left out where the lock file vouches that this very log's name is
-//   durable.
+//   durable. Where the lock file tells of another log, what was written last may be lost, and no
+//   network counts as surveyed any more.
 //
 // Schema 1.1; `PRAGMA user_version` is 1000 * major + minor. Addresses are blobs: one byte 4 or 6,
 // then 4 or 16 bytes big-endian, so that bytes order as addresses do and families never mix. Per
@@ -37,7 +38,8 @@
 // network has freed becomes this one's when this one leases it, and untouched there. Beside them:
 //   network  its name; hints: addresses where the search for an untouched one starts;
 //            next_position; handover; wires: the wires it is known to be on, apart by spaces;
-//            space: the lowest id of the networks that share addresses, NULL for its own; examine:
+//            space: the lowest id of the networks that share addresses, NULL for its own; surveyed:
+//            the ranges that the machine was asked about; examine:
 //            the next lease to look at; reused: how often a freed address was leased again, so that
 //            next_position tells how many are free
 //   lease    besides what 1.0 had, cookie and view of the presence; the view ends in a seal on the
