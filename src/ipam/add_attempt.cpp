@@ -71,8 +71,15 @@ std::vector<Lease> AddAttempt::leases_held() {
   if (leases.has_any(session_->network, key.container_id, key.ifname)) {
     return leases.of(session_->network, key.container_id, key.ifname);
   }
-  // What was found inside this very namespace, before anybody said whose it is.
-  return adopted_in(*world_.presence, key.ifname, session_->transaction, session_->network);
+  // What was found inside this very namespace, before anybody said whose it is. Where there is no
+  // cookie to tell, its number may be a later one's, unless the name it was found by still stands.
+  std::vector<Lease> adopted =
+      adopted_in(*world_.presence, key.ifname, session_->transaction, session_->network);
+  std::erase_if(adopted, [&](const Lease& lease) {
+    const bool has_cookies = lease.presence.netns_cookie != 0 && world_.presence->netns_cookie != 0;
+    return !has_cookies && !world_.host->is_at(lease.presence.netns, id_of(lease.presence));
+  });
+  return adopted;
 }
 
 Outcome AddAttempt::keep() {

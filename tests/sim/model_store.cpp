@@ -128,43 +128,51 @@ void Model::compare(const store::Lease& lease, Book& book, bool unfinished) {
 bool Model::adopt(const store::Lease& lease, Book& book) {
   const host::NetnsId id{.device = lease.presence.netns_device,
                          .inode = lease.presence.netns_inode};
-  NamespacePtr netns = host_->numbered(id);
+  const std::optional<std::size_t> set = book.network->home_of(lease.address.address());
+  if (!set || lease.presence.boot_id != boot_id(host_->boots()) || lease.source == "static") {
+    return false;
+  }
   // What has lost its name is found by a process.
   const bool by_process = lease.presence.netns.starts_with("/proc/");
-  const bool has_ended = !netns || (!by_process && netns->path != lease.presence.netns);
-  if (has_ended && lease.source == "namespace") {
-    // It lived when it was found, and has ended since the store was read last.
-    const auto ended = ended_netns_.find(id);
-    if (ended != ended_netns_.end() &&
-        (by_process || ended->second->path == lease.presence.netns)) {
-      netns = ended->second;
+  std::vector<NamespacePtr> candidates;
+  const auto consider = [&](const NamespacePtr& one) {
+    if (one && one->id == id && (by_process || one->path == lease.presence.netns)) {
+      candidates.push_back(one);
     }
+  };
+  consider(host_->numbered(id));
+  if (lease.source == "namespace") {
+    // It lived when it was found, and may have ended since the store was read last.
+    const auto ended = ended_netns_.find(id);
+    consider(ended == ended_netns_.end() ? nullptr : ended->second);
     for (const Book& other : books_) {
       for (const auto& [container, one] : other.holdings) {
-        if ((by_process || one->netns->path == lease.presence.netns) && one->netns->id == id) {
-          netns = one->netns;
-        }
+        consider(one->netns);
       }
     }
   }
-  const std::optional<std::size_t> set = book.network->home_of(lease.address.address());
-  if (!netns || !set || lease.presence.boot_id != boot_id(host_->boots()) ||
-      lease.source == "static") {
-    return false;
-  }
-  const auto inside = netns->interfaces.find(lease.key.ifname);
-  const bool shows_it =
-      inside != netns->interfaces.end() &&
-      std::any_of(inside->second.addresses.begin(), inside->second.addresses.end(),
-                  [&](const net::Prefix& one) { return one.address() == lease.address.address(); });
+  const auto shows_it = [&](const NamespacePtr& one) {
+    const auto inside = one->interfaces.find(lease.key.ifname);
+    return inside != one->interfaces.end() &&
+           std::any_of(inside->second.addresses.begin(), inside->second.addresses.end(),
+                       [&](const net::Prefix& shown) {
+                         return shown.address() == lease.address.address();
+                       });
+  };
   // Or it showed it when it was found, and the DEL under its other name has come since.
-  const bool showed_it = std::any_of(books_.begin(), books_.end(), [&](const Book& other) {
-    const auto known = other.leased.find(lease.address.address());
-    return known != other.leased.end() && known->second.holder->netns == netns;
-  });
-  if (netns->alive() && !shows_it && !showed_it) {
+  const auto showed_it = [&](const NamespacePtr& one) {
+    return std::any_of(books_.begin(), books_.end(), [&](const Book& other) {
+      const auto known = other.leased.find(lease.address.address());
+      return known != other.leased.end() && known->second.holder->netns == one;
+    });
+  };
+  const auto found = std::find_if(
+      candidates.begin(), candidates.end(),
+      [&](const NamespacePtr& one) { return !one->alive() || shows_it(one) || showed_it(one); });
+  if (found == candidates.end()) {
     return false;
   }
+  const NamespacePtr& netns = *found;
   HoldingPtr& holding = book.holdings[lease.key.container_id];
   if (!holding) {
     holding = std::make_shared<Holding>();
@@ -176,7 +184,8 @@ bool Model::adopt(const store::Lease& lease, Book& book) {
     holding->recorded.pid_namespace = host_->pid_namespace_id(netns->view);
     holding->recorded.folder = host_->folder_seen(netns->path, netns->view);
     holding->boot = host_->boots();
-    holding->wires = shows_it ? inside->second.link.wires : book.network->link().wires;
+    holding->wires = shows_it(netns) ? netns->interfaces.at(lease.key.ifname).link.wires
+                                     : book.network->link().wires;
     holding->nameless = true;
     holding->addresses.resize(book.network->set_count());
   }

@@ -140,6 +140,32 @@ TEST_F(RenewalTest, ANamespaceWithTheNumberOfOneThatEndedIsAnother) {
   EXPECT_THAT(all(), ElementsAre("y/eth0 10.1.0.3/29"));
 }
 
+TEST_F(RenewalTest, WithoutCookiesANumberAloneIsNoAdoptedHolder) {
+  for (const bool has_cookies : {true, false}) {
+    Node node;
+    node.host.start(netns_of("x"));
+    node.host.inside[netns_of("x")] = {{.address = prefix("10.1.0.4/29"), .interface = "eth0"}};
+    if (!has_cookies) {
+      node.host.cookies.clear();
+    }
+    ASSERT_EQ(node.add("a"), "10.1.0.2/29 untouched");
+    const host::NetnsId number = node.host.id_of(netns_of("x"));
+    const auto is_held = [&] { return node.add("x") == "10.1.0.4/29 held"; };
+    if (has_cookies) {
+      EXPECT_TRUE(is_held());
+      continue;
+    }
+    node.host.end(netns_of("x"));
+    node.host.start_as(netns_of("y"), number);
+    node.host.cookies.clear();
+    EXPECT_EQ(node.add("y"), "10.1.0.3/29 untouched");
+    node.host.end(netns_of("y"));
+    node.host.start_as(netns_of("x"), number);
+    node.host.cookies.clear();
+    EXPECT_TRUE(is_held()) << "by its name, as far as anybody can tell";
+  }
+}
+
 // Its namespace may be known by a process besides, as after an adoption under another name.
 TEST_F(RenewalTest, WithoutCookiesAProcessIsNoLaterNameOfTheNumber) {
   const std::string process = "/proc/77/ns/net";
