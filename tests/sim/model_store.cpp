@@ -151,6 +151,10 @@ bool Model::adopt(const store::Lease& lease, Book& book) {
       }
     }
   }
+  // By whichever of its names: /var/run/netns is /run/netns.
+  if (const NamespacePtr numbered = host_->numbered(id)) {
+    candidates.push_back(numbered);
+  }
   const auto shows_it = [&](const NamespacePtr& one) {
     const auto inside = one->interfaces.find(lease.key.ifname);
     return inside != one->interfaces.end() &&
