@@ -550,7 +550,9 @@ def put_back_file_alone(copy: Path) -> None:
 @FAMILY
 @FOLDER
 @pytest.mark.parametrize(
-    "lose", [put_back, put_back_without_lock_file, put_back_file_alone], ids=lambda lose: lose.__name__
+    "lose",
+    [put_back, put_back_without_lock_file, put_back_file_alone],
+    ids=["whole", "without lock file", "without log"],
 )
 def test_5_a_store_put_back_from_a_copy_gives_no_address_of_a_living_pod(
     world: World, subnet: str, folder: Path, lose: Callable[[Path], None], tmp_path: Path
