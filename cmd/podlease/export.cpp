@@ -103,7 +103,10 @@ int export_leases(const Context& context, const ExportOptions& options) {
     return end_sharing(context, found, options.dry_run);
   }
   const std::string& network = found.network;
-  const std::filesystem::path& root = options.root.empty() ? found.root : options.root;
+  // Kept in the store: whoever writes there later stands in another folder.
+  const std::filesystem::path root =
+      options.root.empty() ? found.root
+                           : std::filesystem::absolute(options.root).lexically_normal();
   const host::HostLocalState state =
       context.leases(found.data_dir).export_to_host_local(network, root, options.dry_run);
   if (context.json) {

@@ -67,6 +67,19 @@ std::vector<Lease> leases_of_others(store::Transaction& transaction, const CopyO
   return leases;
 }
 
+std::vector<StoreCopy::Shared> shared_in(store::Transaction& transaction,
+                                         const store::Network& network) {
+  std::vector<StoreCopy::Shared> shared;
+  if (network.handover == store::Handover::kShared) {
+    const store::HostLocalTable table(transaction);
+    for (store::WatchedFolder& folder : table.folders(network)) {
+      std::vector<store::AdoptedFile> files = table.files(network, folder.folder);
+      shared.push_back({.folder = std::move(folder), .files = std::move(files)});
+    }
+  }
+  return shared;
+}
+
 // Nothing if the store does not concern the network.
 std::optional<StoreCopy> copy_from(const std::filesystem::path& folder, const CopyOptions& options,
                                    const store::Moment& now) {
@@ -81,6 +94,7 @@ std::optional<StoreCopy> copy_from(const std::filesystem::path& folder, const Co
   if (network) {
     copy.has_network = true;
     copy.leases = LeaseTable(transaction).all(network);
+    copy.shared = shared_in(transaction, *network);
   }
   if (const std::optional<Moved> moved = moved_to(transaction, options.network)) {
     copy.moved_on = moved->folder;
@@ -102,6 +116,7 @@ std::optional<StoreCopy> copy_from(const std::filesystem::path& folder, const Co
       });
   if (!options.moved && !has_ours) {
     copy.leases.clear();
+    copy.shared.clear();
     return copy.others.empty() ? std::nullopt : std::optional(std::move(copy));
   }
   if (!options.dry_run) {
@@ -123,6 +138,7 @@ void drop_stale(std::vector<StoreCopy>& copies) {
                           });
     if (is_stale) {
       copy.leases.clear();
+      copy.shared.clear();
     }
   }
 }
@@ -200,7 +216,24 @@ std::vector<StoreCopy> copy_from_stores(const CopyOptions& options, const store:
   return copies;
 }
 
-std::vector<Found> adopt_copies(store::Transaction& transaction, const store::Network& network,
+namespace {
+
+// An export is of the network, wherever its leases are.
+void go_on_sharing(store::Transaction& transaction, store::Network& network,
+                   const std::vector<StoreCopy::Shared>& shared) {
+  const store::HostLocalTable table(transaction);
+  for (const StoreCopy::Shared& one : shared) {
+    table.set_folder(network, one.folder);
+    table.set_files(network, one.folder.folder, one.files);
+  }
+  if (!shared.empty()) {
+    NetworkTable(transaction).set_handover(network, store::Handover::kShared);
+  }
+}
+
+}  // namespace
+
+std::vector<Found> adopt_copies(store::Transaction& transaction, store::Network& network,
                                 const std::vector<StoreCopy>& copies, const store::Moment& now) {
   const LeaseTable leases(transaction);
   std::vector<Found> found;
@@ -232,6 +265,7 @@ std::vector<Found> adopt_copies(store::Transaction& transaction, const store::Ne
         leases.insert(other, lease);
       }
     }
+    go_on_sharing(transaction, network, copy.shared);
     for (const Lease& lease : copy.leases) {
       const bool is_free = !leases.at_in_space(network, lease.address.address());
       if (is_free) {

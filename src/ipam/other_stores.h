@@ -11,6 +11,7 @@
 #include "podlease/host/host.h"
 #include "podlease/ipam/leases.h"
 #include "podlease/pools/source.h"
+#include "podlease/store/host_local_table.h"
 #include "podlease/store/lease.h"
 #include "podlease/store/network_table.h"
 #include "podlease/store/transaction.h"
@@ -38,7 +39,13 @@ struct Moved {
 struct StoreCopy {
   std::filesystem::path folder;
   std::vector<store::Lease> leases;  // of the network itself
-  bool has_network = false;          // it is there: what is not in `leases` has ended
+  // Where host-local may be called next too, its folders, and what was in them.
+  struct Shared {
+    store::WatchedFolder folder;
+    std::vector<store::AdoptedFile> files;
+  };
+  std::vector<Shared> shared;
+  bool has_network = false;  // it is there: what is not in `leases` has ended
   // Of others: only those in the ranges whose pods live, for the network may have been renamed at
   // the same time.
   std::vector<store::Lease> others;
@@ -68,9 +75,9 @@ struct CopyOptions {
 [[nodiscard]] bool has_successor(const std::vector<StoreCopy>& copies);
 
 // Makes what was copied the store's own. Where the network had gone to that store and comes back,
-// leases that ended there end here too.
+// leases that ended there end here too. One that is shared with host-local stays so.
 [[nodiscard]] std::vector<Found> adopt_copies(store::Transaction& transaction,
-                                              const store::Network& network,
+                                              store::Network& network,
                                               const std::vector<StoreCopy>& copies,
                                               const store::Moment& now);
 

@@ -190,7 +190,7 @@ Room Reclaimer::make_room(const pools::PoolRangeSet& set, const Holder& holder,
       clear(holder, judgement);
       return Room::kNone;
     case Liveness::kDoubt:
-      ++doubtful_;
+      doubtful_ += range != nullptr ? 1U : 0U;
       return Room::kNone;
     case Liveness::kMissing:
       return is_usable && !has_known_process(holder) ? Room::kNeedsWalk : Room::kNone;

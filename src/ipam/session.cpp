@@ -170,9 +170,11 @@ class SessionOpener {
     }
   }
 
-  // Under all locks: what the machine knows becomes leases.
-  [[nodiscard]] Session learn(Store& store, Transaction& transaction,
-                              std::optional<Network> network, pools::Knowledge knowledge) {
+  // Under all locks: what the machine knows becomes leases. Nothing where that told of folders of
+  // host-local whose locks are lacking.
+  [[nodiscard]] std::optional<Session> learn(Store& store, Transaction& transaction,
+                                             std::optional<Network> network,
+                                             pools::Knowledge knowledge) {
     const bool first_use = !network;
     if (first_use) {
       network = NetworkTable(transaction).ensure(opening_->network);
@@ -217,6 +219,10 @@ class SessionOpener {
       transaction.commit();
       transaction = store.begin();
       network = NetworkTable(transaction).find(opening_->network);
+      if (!shared && network->handover == store::Handover::kShared) {
+        lack_ = Lack::kNothing;
+        return std::nullopt;
+      }
     }
     Session session =
         begin(store, transaction, *std::move(network), std::move(knowledge), std::move(found));

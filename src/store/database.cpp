@@ -166,7 +166,6 @@ Database::Database(const Store::Options& options, FolderLock lock, Use use)
     }
     prepare_log();
     check_schema(use);
-    doubt_surveys(use);
     fold_due_ = use != Use::kLook && lock_->notes().log_frames >= kLongestLog;
     if (!is_alone) {
       // Others could change the store between the fold and the change that it makes room for.
@@ -232,24 +231,6 @@ void Database::prepare_log() {
   is_log_replaced_ = log && !folder_sync_spared;
 }
 
-// Another log than the last holder of the lock had: somebody removed it, or put the store back from
-// a copy, so that leases may be missing; or an sqlite3 shell has folded it. Then the machine is
-// asked anew who holds the addresses of each network.
-void Database::doubt_surveys(Use use) {
-  constexpr int kFirstWithSurveys = kVersionFactor + 1;
-  if (!is_log_replaced_ || use == Use::kLook || is_newer() || schema_version_ < kFirstWithSurveys) {
-    return;
-  }
-  try {
-    connection_->exec("UPDATE network SET surveyed = NULL WHERE surveyed IS NOT NULL");
-    committed();
-  } catch (const SQLite::Exception&) {
-    if (use == Use::kLease) {
-      throw;
-    }
-  }
-}
-
 void Database::check_schema(Use use) {
   if (schema_version_ == 0) {
     create_schema();
@@ -279,13 +260,16 @@ void Database::fold() {
 // Not within a transaction; and the one that is open has changed nothing yet. While the store is
 // locked against all others, that which takes its place begins where it began.
 void Database::before_change() {
-  if (!fold_due_ || is_migrated_ || sqlite3_get_autocommit(connection_->getHandle()) != 0) {
-    return;
-  }
   try {
-    connection_->exec("ROLLBACK");
-    fold();
-    connection_->exec("BEGIN IMMEDIATE");
+    if (fold_due_ && !is_migrated_ && sqlite3_get_autocommit(connection_->getHandle()) == 0) {
+      connection_->exec("ROLLBACK");
+      fold();
+      connection_->exec("BEGIN IMMEDIATE");
+    }
+    if (doubts_surveys()) {
+      connection_->exec("UPDATE network SET surveyed = NULL WHERE surveyed IS NOT NULL");
+      has_doubted_ = true;
+    }
   } catch (const SQLite::Exception& exception) {
     fail(exception, path_);
   }
@@ -363,6 +347,9 @@ void Database::committed() {
   if (std::exchange(is_migrated_, false)) {
     schema_version_ = kMajor * kVersionFactor + kMinor;
   }
+  if (std::exchange(has_doubted_, false)) {
+    is_log_replaced_ = false;
+  }
   if (!lock_ || log_frames_ == 0) {
     return;
   }
@@ -376,7 +363,7 @@ void Database::committed() {
 }
 
 void Database::commit_failed() {
-  is_migrated_ = false;
+  rolled_back();
   // Where all was written and only the sync failed, the next process would find the transaction in
   // the log, and done. Another one, which changes nothing, is written over it, without the syncs
   // that would fail again.

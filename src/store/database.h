@@ -39,12 +39,22 @@ class Database {
   // as it is.
   void migrate();
   // To be called after each transaction that was rolled back.
-  void rolled_back() noexcept { is_migrated_ = false; }
+  void rolled_back() noexcept {
+    is_migrated_ = false;
+    has_doubted_ = false;
+  }
+  // Reports whether the log is another one than the last holder of the lock had: somebody removed
+  // it, or put the store back from a copy, so that leases may be missing; or an sqlite3 shell has
+  // folded it. Then what the networks were surveyed for counts no more. The first change forgets
+  // it, in its own transaction.
+  [[nodiscard]] bool doubts_surveys() const {
+    return is_log_replaced_ && !has_doubted_ && !is_newer() && !is_migrated_;
+  }
   // Prepared once a process, reset and unbound each time. `sql` must be a literal: its address is
   // the key.
   [[nodiscard]] SQLite::Statement& statement(const char* sql);
-  // To be called before each statement that changes something: folds a log that has become long.
-  // That costs syncs, and a call that changes nothing has none.
+  // To be called before each statement that changes something: folds a log that has become long,
+  // and see `doubts_surveys`. That costs syncs, and a call that changes nothing has none.
   void before_change();
   // To be called before a lease is added: sees to it that the file can take in the log, and what
   // later DELs add to it, whatever happens to the disk meanwhile. Throws kIo if it is full.
@@ -60,7 +70,6 @@ class Database {
   void connect(const Store::Options& options, bool exclusive);
   void prepare_log();
   void check_schema(Use use);
-  void doubt_surveys(Use use);
   void fold();
   void refuse_foreign();
   void create_schema();
@@ -73,6 +82,7 @@ class Database {
   bool is_migrated_ = false;  // in the transaction that is open
   bool fold_due_ = false;
   bool is_log_replaced_ = false;
+  bool has_doubted_ = false;  // in the transaction that is open
   int log_frames_ = 0;
 };
 

@@ -48,7 +48,7 @@ std::vector<net::Range> to_ranges(const std::string& text) {
 }
 
 // A row in the order of the macro above; as if it had its space for itself.
-Network read_network(Query& row) {
+Network read_network(const Database& database, Query& row) {
   Network network{.id = row.integer(), .name = row.text()};
   network.hints = decode(row.text()).value_or(std::vector<Address>{});
   network.handover = row.integer() == 0 ? Handover::kOwned : Handover::kShared;
@@ -56,6 +56,9 @@ Network read_network(Query& row) {
   network.space = row.integer();
   network.examine = row.optional_address();
   network.surveyed = to_ranges(row.text());
+  if (database.doubts_surveys()) {
+    network.surveyed.clear();
+  }
   network.freed = row.integer();
   network.unknown_wires = row.integer();
   network.reach = {network.id};
@@ -86,7 +89,7 @@ std::optional<Network> NetworkTable::find(const std::string& name) const {
   {
     Query row(*database_, "SELECT " PODLEASE_NETWORK_COLUMNS " FROM network WHERE name = ?");
     if (row.bind(name).next()) {
-      network = read_network(row);
+      network = read_network(*database_, row);
     }
   }
   if (!network || network->space == 0) {
@@ -121,7 +124,7 @@ std::vector<Network> NetworkTable::all() const {
   std::map<std::int64_t, std::vector<std::size_t>> spaces;
   Query rows(*database_, "SELECT " PODLEASE_NETWORK_COLUMNS " FROM network ORDER BY name");
   while (rows.next()) {
-    Network network = read_network(rows);
+    Network network = read_network(*database_, rows);
     network.space = network.space == 0 ? network.id : network.space;
     spaces[network.space].push_back(networks.size());
     networks.push_back(std::move(network));

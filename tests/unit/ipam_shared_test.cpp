@@ -253,6 +253,27 @@ TEST_F(SharedTest, AFolderExportedToIsKeptInStepWhereverItIs) {
   EXPECT_EQ(body_of(elsewhere / "net" / "10.1.0.2"), "(none)");
 }
 
+// Or host-local would give what podlease leased since.
+TEST_F(SharedTest, AChangedDataDirEndsNoSharing) {
+  for (const char* const place : {"networks", "elsewhere"}) {
+    Node node;
+    const fs::path root = node.folder.path() / place;
+    node.add("a");
+    static_cast<void>(node.leases().export_to_host_local("net", root, false));
+    put(root / "net" / "lock", "");
+    node.data_dir = node.folder.path() / "second";
+    EXPECT_EQ(node.add("b"), "10.1.0.3/29 untouched");
+    EXPECT_EQ(body_of(root / "net" / "10.1.0.3"), "b\r\neth0") << place;
+    EXPECT_EQ(node.add("c"), "10.1.0.4/29 untouched");
+    EXPECT_EQ(body_of(root / "net" / "10.1.0.4"), "c\r\neth0") << place;
+    node.data_dir = node.folder.path() / "data";
+    EXPECT_EQ(node.add("d"), "10.1.0.5/29 untouched");
+    EXPECT_EQ(body_of(root / "net" / "10.1.0.5"), "d\r\neth0") << place;
+    EXPECT_THAT(node.del("b"), SizeIs(1));
+    EXPECT_EQ(body_of(root / "net" / "10.1.0.3"), "(none)") << place;
+  }
+}
+
 TEST_F(SharedTest, RehearsalWritesNothingForHostLocal) {
   add("a");
   hand_over();
