@@ -78,6 +78,12 @@ void print(const Json& document);
 // includes it adds a call before main to every process.
 void say(const std::string& line);
 
+// The address that a word an operator typed is, or begins with: 10.1.0.7, 10.1.0.7/24.
+[[nodiscard]] std::optional<net::Address> address_in(const std::string& word);
+
+// Says on stderr that no store has a network of that name, where none has.
+void warn_of_unknown_network(const Context& context, const std::string& network);
+
 // Reports whether a word an operator typed, as find_leases takes it, means this one; an empty word
 // means all.
 [[nodiscard]] bool is_meant(const std::string& word, const net::Address& address,

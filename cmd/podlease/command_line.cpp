@@ -64,6 +64,7 @@ int run_command_line(int argc, char** argv) {
   Context context;
   std::string output = "table";
   CommandLine line("podlease", kAbout);
+  line.version("podlease " PODLEASE_VERSION);
   Command root = line.root();
   declare_common_options(root, context, output);
   declare_commands(root);

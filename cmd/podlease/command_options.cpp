@@ -1,11 +1,14 @@
 #include "command_options.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 
 #include "podlease/base/duration.h"
+#include "podlease/base/file.h"
 #include "podlease/base/text.h"
 
 // scripts/check sees to it that no other file includes CLI11.
@@ -35,6 +38,13 @@ Milliseconds interval_of(const char* option, const std::string& text, Millisecon
 void append_line(CLI::App& command, const std::string& line) {
   const std::string details = command.get_footer();
   command.footer(details + (details.empty() ? "" : "\n") + line);
+}
+
+bool has_command(const CLI::App& root, const std::string& name) {
+  const std::vector<const CLI::App*> commands =
+      root.get_subcommands(std::function<bool(const CLI::App*)>());
+  return std::any_of(commands.begin(), commands.end(),
+                     [&](const CLI::App* command) { return command->check_name(name); });
 }
 
 }  // namespace
@@ -134,6 +144,10 @@ CommandLine::CommandLine(const char* name, const char* about)
 
 CommandLine::~CommandLine() = default;
 
+void CommandLine::version(const char* text) {
+  app_->set_version_flag("--version", text, "Show the version");
+}
+
 void CommandLine::add_to_details(const char* text) {
   std::vector<CLI::App*> commands = app_->get_subcommands(std::function<bool(CLI::App*)>());
   while (!commands.empty()) {
@@ -149,6 +163,13 @@ void CommandLine::add_to_details(const char* text) {
 }
 
 std::variant<int, Action> CommandLine::parse(int argc, const char* const* argv) {
+  // CLI11 would only say that a command is required.
+  if (argc > 1 && *argv[1] != '-' && !has_command(*app_, argv[1])) {
+    static_cast<void>(write_all(
+        STDERR_FILENO,
+        "podlease: there is no command " + in_quotes(argv[1]) + "; podlease --help lists them\n"));
+    return 1;
+  }
   try {
     app_->parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -90,6 +90,8 @@ class CommandLine {
   CommandLine& operator=(const CommandLine&) = delete;
 
   [[nodiscard]] Command root() { return {app_.get(), this}; }
+  // What --version prints.
+  void version(const char* text);
   // The last line in the help of each command that is not the root and does not stand alone.
   void add_to_details(const char* text);
   // The action that the arguments mean. Where they ask for help, or are wrong, that is printed, and

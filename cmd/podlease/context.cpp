@@ -68,17 +68,36 @@ std::vector<StoredLease> read_leases(const Context& context) {
   return found;
 }
 
+void warn_of_unknown_network(const Context& context, const std::string& network) {
+  for (const std::filesystem::path& data_dir : context.data_dirs()) {
+    std::optional<store::Store> store =
+        store::Store::open_existing(context.store_options(data_dir));
+    if (network.empty() ||
+        (store && store::NetworkTable(store->begin()).find(network).has_value())) {
+      return;
+    }
+  }
+  std::cerr << "podlease: no store on this node has network " << printable(network)
+            << "; podlease status lists them\n";
+}
+
+std::optional<net::Address> address_in(const std::string& word) {
+  const std::optional<net::Prefix> prefix = net::Prefix::parse(word);
+  return prefix ? prefix->address() : net::Address::parse(word);
+}
+
 bool is_meant(const std::string& word, const net::Address& address, const AttachmentKey& key,
               const store::Pod& pod) {
   constexpr std::size_t kShortestId = 4;
   if (word.empty()) {
     return true;
   }
-  if (const std::optional<net::Address> wanted = net::Address::parse(word)) {
+  if (const std::optional<net::Address> wanted = address_in(word)) {
     return address == *wanted;
   }
   const bool is_pod = word == pod.name || word == pod.text();
-  return is_pod || (word.size() >= kShortestId && key.container_id.starts_with(word));
+  return is_pod || word == key.container_id ||
+         (word.size() >= kShortestId && key.container_id.starts_with(word));
 }
 
 std::vector<StoredLease> find_leases(const Context& context, const std::string& word) {
@@ -93,8 +112,8 @@ std::vector<StoredLease> find_leases(const Context& context, const std::string& 
 Option declare_word(Command& command, std::string& word) {
   return command.option(
       "ADDRESS|POD|ID", word,
-      "An address, a pod (NAME or NAMESPACE/NAME), or at least the first 4 characters of a "
-      "container id");
+      "An address, also as list shows it (ADDRESS/LENGTH), a pod (NAME or NAMESPACE/NAME), or a "
+      "container id: all of it, or at least its first 4 characters");
 }
 
 Json to_json(const StoredLease& stored) {

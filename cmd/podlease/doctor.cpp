@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "podlease/base/duration.h"
 #include "podlease/base/error.h"
 #include "podlease/base/text.h"
+#include "podlease/cni/request.h"
 #include "podlease/kube/kubeconfig.h"
 #include "podlease/plugin/plugin.h"
 #include "podlease/store/store.h"
@@ -135,6 +137,32 @@ void check_leases(const Context& context, const std::filesystem::path& folder,
   }
 }
 
+// Whether one would succeed now.
+void rehearse_add(const ipam::Leases& leases, const config::NetConf& conf, pools::Source& source,
+                  Checks& checks) {
+  const cni::Request request{
+      .verb = cni::Verb::kAdd, .container_id = "doctor", .netns = {}, .ifname = "eth0", .args = {}};
+  try {
+    std::vector<std::string> addresses;
+    for (const ipam::Granted& granted :
+         leases.rehearse(plugin::add_request(request, cni::parse_args(""), conf), source)) {
+      addresses.push_back(granted.lease.address.to_string());
+    }
+    checks.push_back({.health = Health::kOk,
+                      .subject = "next pod",
+                      .finding = "would get " + join(addresses, ", ")});
+  } catch (const Error& error) {
+    if (std::any_of(checks.begin(), checks.end(),
+                    [&](const Check& check) { return check.finding == error.what(); })) {
+      return;
+    }
+    checks.push_back(wrong("next pod", error));
+    if (error.kind() == ErrorKind::kBusy) {
+      checks.back().health = Health::kNote;
+    }
+  }
+}
+
 // Checks what an ADD with this configuration needs.
 Checks check_network(const Context& context, const config::Document& document) {
   Checks checks;
@@ -159,6 +187,7 @@ Checks check_network(const Context& context, const config::Document& document) {
     check_ranges(context, knowledge, wiring, checks);
     check_host(context.leases(folder), conf.essentials.name, knowledge, wiring, checks);
     check_leases(context, folder, conf.essentials.name, checks);
+    rehearse_add(context.leases(folder), conf, *source, checks);
   } catch (const Error& error) {
     checks.push_back(wrong("configuration", error));
   }

@@ -133,8 +133,8 @@ int explain(const Context& context, const ExplainOptions& options) {
   report_knowledge(context, knowledge, plugin::wiring_of(conf), report);
   if (knowledge.offer() != nullptr) {
     for (const pools::PoolRangeSet& set : knowledge.offer()->sets) {
-      report["rangeSets"].push_back(
-          describe(set, leases.standing(conf.essentials.name, set, conf.cooldown)));
+      report["rangeSets"].push_back(describe(
+          set, leases.standing(conf.essentials.name, plugin::wiring_of(conf), set, conf.cooldown)));
     }
   }
   int status = kDone;

@@ -20,6 +20,9 @@ int list(const Context& context, const ListOptions& options) {
   std::vector<StoredLease> leases = read_leases(context);
   std::erase_if(leases,
                 [&](const StoredLease& stored) { return !is_wanted(stored.lease, options); });
+  if (leases.empty()) {
+    warn_of_unknown_network(context, options.network);
+  }
   if (context.json) {
     Json document = Json::array();
     for (const StoredLease& stored : leases) {

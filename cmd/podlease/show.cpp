@@ -106,14 +106,14 @@ Json describe_free(const Context& context, net::Address address) {
 int show(const Context& context, const std::string& word) {
   const std::vector<StoredLease> leases = find_leases(context, word);
   Json free = Json::array();
-  if (const std::optional<net::Address> address = net::Address::parse(word);
-      address && leases.empty()) {
+  if (const std::optional<net::Address> address = address_in(word); address && leases.empty()) {
     free = describe_free(context, *address);
   }
   if (leases.empty() && free.empty()) {
     throw Error(
         ErrorKind::kOther, word + " is leased to nobody and never was",
-        "give an address, a pod as NAME or NAMESPACE/NAME, or the beginning of a container id");
+        "give an address, a pod as NAME or NAMESPACE/NAME, or a container id, at least the first 4 "
+        "characters of it");
   }
   if (context.json) {
     for (const StoredLease& stored : leases) {

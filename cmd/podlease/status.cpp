@@ -168,8 +168,9 @@ void print_network(const Json& entry) {
 
 // One store; where it cannot be read, key error says why.
 Json describe_store(const Context& context, const std::filesystem::path& data_dir) {
+  std::error_code unseen;
   Json entry{{"dataDir", data_dir.string()},
-             {"exists", std::filesystem::exists(data_dir / "podlease.db")},
+             {"exists", std::filesystem::exists(data_dir / "podlease.db", unseen)},
              {"networks", Json::array()}};
   try {
     for (const Summary& summary : summarise(context, data_dir)) {

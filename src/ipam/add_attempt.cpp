@@ -33,19 +33,6 @@ bool has_family(const std::vector<Granted>& granted, net::Family family) {
   });
 }
 
-// A network may be on this one's wire if nobody knows on which one either of them is: a store of
-// before schema 1.1 does not tell, and there are main plugins that podlease does not know.
-void count_unknown_wires(store::Transaction& transaction, store::Network& network) {
-  if (network.unknown_wires == 0) {
-    return;
-  }
-  for (const store::Network& other : store::NetworkTable(transaction).all()) {
-    if (other.id != network.id && (other.wires.empty() || network.wires.empty())) {
-      network.count(other);
-    }
-  }
-}
-
 Judge judge_for(const AddAttempt::World& world) {
   Judge judge(*world.host, world.presence->boot_id, world.names);
   judge.trust(*world.presence);

@@ -19,10 +19,18 @@ std::vector<AuditedNetwork> networks_in(store::Transaction& transaction,
                                         const std::filesystem::path& folder) {
   std::vector<AuditedNetwork> networks;
   for (const store::Network& network : networks_of(transaction)) {
+    const store::HostLocalTable host_local(transaction);
     networks.push_back({.store = folder,
                         .network = network,
                         .leases = store::LeaseTable(transaction).all(network),
-                        .folders = store::HostLocalTable(transaction).folders(network)});
+                        .folders = host_local.folders(network),
+                        .files = {}});
+    std::vector<store::AdoptedFile>& files = networks.back().files;
+    for (const store::WatchedFolder& watched : networks.back().folders) {
+      const std::vector<store::AdoptedFile> known = host_local.files(network, watched.folder);
+      files.insert(files.end(), known.begin(), known.end());
+    }
+    std::sort(files.begin(), files.end());
   }
   return networks;
 }

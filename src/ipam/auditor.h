@@ -24,6 +24,7 @@ struct AuditedNetwork {
   store::Network network;
   std::vector<store::Lease> leases;           // by address
   std::vector<store::WatchedFolder> folders;  // of host-local
+  std::vector<store::AdoptedFile> files;      // that stood in them when an ADD looked last, sorted
 
   [[nodiscard]] const store::Lease* lease_at(net::Address address) const;
 };

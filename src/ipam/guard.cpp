@@ -53,6 +53,17 @@ bool knows_all(const store::Network& network, const std::vector<std::string>& wi
 
 }  // namespace
 
+void count_unknown_wires(store::Transaction& transaction, store::Network& network) {
+  if (network.unknown_wires == 0) {
+    return;
+  }
+  for (const store::Network& other : store::NetworkTable(transaction).all()) {
+    if (other.id != network.id && (other.wires.empty() || network.wires.empty())) {
+      network.count(other);
+    }
+  }
+}
+
 std::vector<HeldRange> look_at_host(store::Transaction& transaction,
                                     const host::HostNetworks& networks, const Wiring& wiring,
                                     const pools::Offer& offer) {

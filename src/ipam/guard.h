@@ -44,6 +44,11 @@ class Guard {
   net::IntervalSet held_back_;
 };
 
+// A network may be on this one's wire if nobody knows on which one either of them is: a store of
+// before schema 1.1 does not tell, and there are main plugins that podlease does not know.
+// Such a network's addresses count as this one's.
+void count_unknown_wires(store::Transaction& transaction, store::Network& network);
+
 // What the host holds of an offer now, for people. Throws kConfig as `Guard::admit`.
 [[nodiscard]] std::vector<HeldRange> look_at_host(store::Transaction& transaction,
                                                   const host::HostNetworks& networks,

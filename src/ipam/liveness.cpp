@@ -40,8 +40,8 @@ std::string_view what_settles(Doubt doubt) {
       return "A file that is no network namespace has its name: remove the file, once no pod "
              "uses it.";
     case Doubt::kProcessesUnread:
-      return "Not every process could be read in /proc: run podlease as root, where /proc shows "
-             "all processes.";
+      return "Not every process could be read in /proc: run podlease as root with all capabilities "
+             "(CAP_SYS_PTRACE), where /proc shows all processes.";
     case Doubt::kProcessesUnproven:
       return "/proc shows no process of any pod here: run podlease in the host's PID namespace.";
   }

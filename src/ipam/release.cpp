@@ -124,7 +124,7 @@ std::vector<std::string> Leases::held_by_host(const Wiring& wiring,
   return lines;
 }
 
-std::optional<Standing> Leases::standing(const std::string& network_name,
+std::optional<Standing> Leases::standing(const std::string& network_name, const Wiring& wiring,
                                          const pools::PoolRangeSet& set,
                                          Milliseconds cooldown) const {
   const Walk walk(*host_);
@@ -133,14 +133,14 @@ std::optional<Standing> Leases::standing(const std::string& network_name,
     return std::nullopt;
   }
   Transaction transaction = store->begin();
-  const std::optional<Network> network = NetworkTable(transaction).find(network_name);
-  if (!network) {
-    return std::nullopt;
-  }
+  // As an ADD would do; nothing of it is committed.
+  Network network = NetworkTable(transaction).ensure(network_name);
+  NetworkTable(transaction).set_wires(network, wires_of(wiring, host_->networks()));
+  count_unknown_wires(transaction, network);
   const store::Moment now = moment();
-  Standing standing = standing_of(transaction, *network, set, cooldown, now);
+  Standing standing = standing_of(transaction, network, set, cooldown, now);
   const Log silent(*clock_);
-  Reclaimer(transaction, *network, judge_of_store(transaction, *host_, now.boot_id, walk),
+  Reclaimer(transaction, network, judge_of_store(transaction, *host_, now.boot_id, walk),
             {.host = host_, .walk = &walk, .now = &now, .log = &silent})
       .count(set, standing);
   return standing;

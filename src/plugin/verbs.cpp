@@ -71,7 +71,7 @@ void refuse_if_exhausted(const ipam::Leases& leases, const config::NetConf& conf
   }
   for (const pools::PoolRangeSet& set : knowledge.offer()->sets) {
     const std::optional<ipam::Standing> standing =
-        leases.standing(conf.essentials.name, set, conf.cooldown);
+        leases.standing(conf.essentials.name, wiring_of(conf), set, conf.cooldown);
     if (standing && standing->untouched + standing->freed + standing->reclaimable == 0) {
       throw Error(ErrorKind::kUnavailable,
                   "network " + conf.essentials.name +

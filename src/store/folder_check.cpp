@@ -56,8 +56,10 @@ void refuse_unsafe_folder(const std::filesystem::path& folder) {
     throw Error(ErrorKind::kIo,
                 what + " belongs to user " + std::to_string(status.st_uid) +
                     ", and podlease runs as user " + std::to_string(geteuid()),
-                "whoever owns the folder could replace the leases: chown it, or choose another "
-                "ipam.dataDir");
+                status.st_uid == 0
+                    ? "run podlease as root, or choose another ipam.dataDir"
+                    : "whoever owns the folder could replace the leases: chown it, or choose "
+                      "another ipam.dataDir");
   }
   const bool by_others = (status.st_mode & S_IWOTH) != 0;
   const bool by_group = (status.st_mode & S_IWGRP) != 0 && status.st_gid != getegid();

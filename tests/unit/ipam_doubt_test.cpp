@@ -177,12 +177,12 @@ TEST_F(DoubtTest, ExhaustionAndStandingTellOfTheDoubtful) {
   host.hide(netns_of("c1"));
   host.end(netns_of("c2"));
   EXPECT_THAT(refusal("x").details, AllOf(HasSubstr("1 in doubt"), HasSubstr("1 suspect")));
-  const Standing standing = leases().standing("net", offer.sets[0], cooldown).value();
+  const Standing standing = leases().standing("net", wiring(), offer.sets[0], cooldown).value();
   EXPECT_EQ(standing.doubtful, 1U);
   EXPECT_EQ(standing.suspect, 1U);
   EXPECT_EQ(standing.reclaimable, 0U);
   clock.pass(60s);
-  EXPECT_EQ(leases().standing("net", offer.sets[0], cooldown).value().reclaimable, 1U);
+  EXPECT_EQ(leases().standing("net", wiring(), offer.sets[0], cooldown).value().reclaimable, 1U);
 }
 
 // A lease without a namespace ends by `podlease gc` on libcni's word.

@@ -893,7 +893,7 @@ TEST_F(LeasesTest, ExhaustionCountsBeyond64Bits) {
 // Standing.
 
 TEST_F(LeasesTest, StandingCountsEveryUsableAddressOnce) {
-  EXPECT_EQ(leases().standing("net", offer.sets[0], cooldown), std::nullopt);
+  EXPECT_EQ(leases().standing("net", wiring(), offer.sets[0], cooldown), std::nullopt);
   EXPECT_FALSE(fs::exists(data_dir)) << "a look made a store";
   offer = offer_of(R"("ranges": [[{"subnet": "10.1.0.0/29"}, {"subnet": "10.2.0.0/29"}]],
                       "exclude": ["10.2.0.6"])");
@@ -903,8 +903,16 @@ TEST_F(LeasesTest, StandingCountsEveryUsableAddressOnce) {
   del("a");
   clock.pass(30s);
   del("b");
-  EXPECT_EQ(leases().standing("other", offer.sets[0], cooldown), std::nullopt);
-  const Standing standing = leases().standing("net", offer.sets[0], cooldown).value();
+  EXPECT_EQ(
+      leases()
+          .standing("other", {.type = "bridge", .device = "br-other"}, offer.sets[0], cooldown)
+          .value()
+          .leased,
+      0U);
+  EXPECT_EQ(leases().standing("other", wiring(), offer.sets[0], cooldown).value().leased,
+            leases().standing("net", wiring(), offer.sets[0], cooldown).value().leased)
+      << "on the same wire";
+  const Standing standing = leases().standing("net", wiring(), offer.sets[0], cooldown).value();
   EXPECT_EQ(standing.leased, 1U);
   EXPECT_EQ(standing.freed, 2U);
   EXPECT_EQ(standing.cooling, 1U);
@@ -913,7 +921,7 @@ TEST_F(LeasesTest, StandingCountsEveryUsableAddressOnce) {
   EXPECT_EQ(standing.free(), 7U);
   // Of other ranges only what lies in them counts.
   const pools::Offer narrow = offer_of(R"("subnet": "10.1.0.0/30")");
-  const Standing small = leases().standing("net", narrow.sets[0], 0s).value();
+  const Standing small = leases().standing("net", wiring(), narrow.sets[0], 0s).value();
   EXPECT_EQ(small.leased + small.freed, 1U);
   EXPECT_EQ(small.cooling, 0U);
   EXPECT_EQ(small.untouched, 0U);

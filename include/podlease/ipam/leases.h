@@ -232,8 +232,9 @@ class Leases {
   // whether the network was shared.
   [[nodiscard]] bool end_sharing(const std::string& network, bool dry_run) const;
 
-  // How much of the offer is in use; nothing if there is no store.
-  [[nodiscard]] std::optional<Standing> standing(const std::string& network,
+  // How much of the offer is in use, by this network and by those on its wire; nothing if there is
+  // no store.
+  [[nodiscard]] std::optional<Standing> standing(const std::string& network, const Wiring& wiring,
                                                  const pools::PoolRangeSet& set,
                                                  Milliseconds cooldown) const;
 
