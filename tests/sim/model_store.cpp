@@ -104,9 +104,9 @@ void Model::compare(const store::Lease& lease, Book& book, bool unfinished) {
     leased = book.leased.find(address);
   }
   const bool is_known = leased != book.leased.end() &&
-                        (leased->second.holder->container == lease.key.container_id ||
-                         leased->second.holder->nameless) &&
-                        lease.key.ifname == book.network->ifname();
+                        (leased->second.holder->nameless ||
+                         (leased->second.holder->container == lease.key.container_id &&
+                          lease.key.ifname == book.network->ifname()));
   expect(is_known, Check::kLeases,
          "the store says that " + lease.key.container_id + " " + lease.key.ifname + " in " +
              lease.presence.netns + " has, from " + lease.source + ", " + describe(book, address));
