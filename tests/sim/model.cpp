@@ -162,8 +162,11 @@ void Model::forget_note_if_in_doubt(const Attempt& attempt, Holding& holding) co
       there.state == host::NetnsState::kAlive && there.id == holding.recorded.at.id;
   const NamespacePtr numbered = host_->numbered(holding.recorded.at.id);
   const bool number_runs = numbered && host_->occupied_as_seen(*numbered, attempt.view);
-  if ((seems_there || number_runs || shows_missing(holding, attempt.view)) &&
-      !is_surely_gone(attempt, holding)) {
+  // Without cookies whoever is in a namespace of that number counts as its holder.
+  const bool knows_numbers_only = holding.recorded.cookie == 0 || !host_->has_cookies(attempt.view);
+  if ((number_runs && knows_numbers_only) ||
+      ((seems_there || number_runs || shows_missing(holding, attempt.view)) &&
+       !is_surely_gone(attempt, holding))) {
     holding.noted.reset();
   }
 }
@@ -346,8 +349,19 @@ void Model::deleted(const Attempt& attempt, const Answer& answer, bool may_fail)
       end_holding(book, holding, !holding->may_end);
     }
   }
+  // Any of them may have ended together with others.
+  std::vector<bool> could_end;
   for (const HoldingPtr& one : unsure) {
+    could_end.push_back(one->may_end);
+    one->may_end = true;
+  }
+  for (std::size_t index = 0; index < unsure.size(); ++index) {
+    const HoldingPtr& one = unsure[index];
     may_have_ended(books_[one->book], one);
+    const auto found = books_[one->book].holdings.find(one->container);
+    if (found != books_[one->book].holdings.end() && found->second == one && !in_flight_) {
+      one->may_end = could_end[index];
+    }
   }
 }
 

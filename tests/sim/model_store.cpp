@@ -103,10 +103,10 @@ void Model::compare(const store::Lease& lease, Book& book, bool unfinished) {
   if (leased == book.leased.end() && adopt(lease, book)) {
     leased = book.leased.find(address);
   }
-  const bool is_known = leased != book.leased.end() &&
-                        (leased->second.holder->nameless ||
-                         (leased->second.holder->container == lease.key.container_id &&
-                          lease.key.ifname == book.network->ifname()));
+  const bool is_known =
+      leased != book.leased.end() && (leased->second.holder->nameless ||
+                                      (leased->second.holder->container == lease.key.container_id &&
+                                       lease.key.ifname == book.network->ifname()));
   expect(is_known, Check::kLeases,
          "the store says that " + lease.key.container_id + " " + lease.key.ifname + " in " +
              lease.presence.netns + " has, from " + lease.source + ", " + describe(book, address));
