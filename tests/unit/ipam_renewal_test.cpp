@@ -281,6 +281,18 @@ TEST_F(ExhaustedTest, TheNoteIsOfItsViewOnly) {
   EXPECT_GT(host.walks, walks);
 }
 
+TEST_F(ExhaustedTest, AlsoWhereNeitherSeesItsOwnNamespace) {
+  const host::View sees_all = host.own_view;
+  host.own_view = {.pid_namespace = 7, .is_initial = false};
+  host.hide(netns_of("x"));
+  ASSERT_EQ(refusal("x").kind, ErrorKind::kExhausted);
+  host.own_view = sees_all;
+  host.hide(netns_of("y"));
+  const int walks = host.walks;
+  EXPECT_EQ(refusal("y").kind, ErrorKind::kExhausted);
+  EXPECT_GT(host.walks, walks);
+}
+
 TEST_F(ExhaustedTest, ABootMakesItVoid) {
   ASSERT_EQ(refusal("x").kind, ErrorKind::kExhausted);
   host.reboot();
