@@ -228,11 +228,17 @@ bool LinuxHost::is_at(const std::string& path, const NetnsId& netns) const {
 }
 
 std::vector<NamedNetns> LinuxHost::named_namespaces(const std::vector<std::string>& beside) const {
+  // Where others may make names, they could name any namespace, and so have addresses kept.
+  const auto is_safe = [](const fs::path& folder) {
+    struct stat file {};
+    return stat(folder.c_str(), &file) == 0 && (file.st_uid == 0 || file.st_uid == geteuid()) &&
+           (file.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+  };
   std::vector<fs::path> folders;
   std::set<NetnsId> known;
   const auto add = [&](const fs::path& netns) {
     const std::optional<NetnsId> folder = folder_of(netns);
-    if (folder && known.insert(*folder).second) {
+    if (folder && is_safe(netns.parent_path()) && known.insert(*folder).second) {
       folders.push_back(netns.parent_path());
     }
   };

@@ -505,6 +505,9 @@ TEST(NamedNamespacesTest, AreThoseBesideANameToo) {
                 ElementsAre("/run/moby/netns/b", "/run/netns/a"));
     EXPECT_THAT(named_namespaces({"", "a", "/proc/self/ns/net", "/nowhere/a", "/run/netns/a/b"}),
                 ElementsAre("/run/netns/a"));
+    fs::permissions("/run/other", fs::perms::others_write, fs::perm_options::add);
+    EXPECT_THAT(named_namespaces({"/run/other/c"}), ElementsAre("/run/netns/a"))
+        << "anybody may name a namespace there";
   });
 }
 
