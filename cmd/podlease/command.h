@@ -2,6 +2,7 @@
 #define PODLEASE_CMD_COMMAND_H_
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -81,8 +82,14 @@ void say(const std::string& line);
 // The address that a word an operator typed is, or begins with: 10.1.0.7, 10.1.0.7/24.
 [[nodiscard]] std::optional<net::Address> address_in(const std::string& word);
 
-// Says on stderr that no store has a network of that name, where none has.
-void warn_of_unknown_network(const Context& context, const std::string& network);
+// Each store that is there, one after another, open for no longer than `visit` looks at it.
+void for_each_store(
+    const Context& context,
+    const std::function<void(const std::filesystem::path& data_dir, store::Transaction&)>& visit);
+
+// Says on stderr that no store has a network of that name, where none has. Returns whether it did.
+// An empty name means all networks.
+bool warn_of_unknown_network(const Context& context, const std::string& network);
 
 // Reports whether a word an operator typed, as find_leases takes it, means this one; an empty word
 // means all.

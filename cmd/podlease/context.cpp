@@ -50,35 +50,45 @@ plugin::ConfiguredSource Context::source(const config::Document& document,
            .telling = true}};
 }
 
-std::vector<StoredLease> read_leases(const Context& context) {
-  std::vector<StoredLease> found;
+void for_each_store(
+    const Context& context,
+    const std::function<void(const std::filesystem::path& data_dir, store::Transaction&)>& visit) {
   for (const std::filesystem::path& data_dir : context.data_dirs()) {
     std::optional<store::Store> store =
         store::Store::open_existing(context.store_options(data_dir));
-    if (!store) {
-      continue;
-    }
-    store::Transaction transaction = store->begin();
-    for (const store::Network& network : ipam::networks_of(transaction)) {
-      for (store::Lease& lease : store::LeaseTable(transaction).all(network)) {
-        found.push_back({.data_dir = data_dir, .lease = std::move(lease)});
-      }
+    if (store) {
+      store::Transaction transaction = store->begin();
+      visit(data_dir, transaction);
     }
   }
+}
+
+std::vector<StoredLease> read_leases(const Context& context) {
+  std::vector<StoredLease> found;
+  for_each_store(context,
+                 [&](const std::filesystem::path& data_dir, store::Transaction& transaction) {
+                   for (const store::Network& network : ipam::networks_of(transaction)) {
+                     for (store::Lease& lease : store::LeaseTable(transaction).all(network)) {
+                       found.push_back({.data_dir = data_dir, .lease = std::move(lease)});
+                     }
+                   }
+                 });
   return found;
 }
 
-void warn_of_unknown_network(const Context& context, const std::string& network) {
-  for (const std::filesystem::path& data_dir : context.data_dirs()) {
-    std::optional<store::Store> store =
-        store::Store::open_existing(context.store_options(data_dir));
-    if (network.empty() ||
-        (store && store::NetworkTable(store->begin()).find(network).has_value())) {
-      return;
-    }
+bool warn_of_unknown_network(const Context& context, const std::string& network) {
+  bool is_known = network.empty();
+  if (!is_known) {
+    for_each_store(
+        context, [&](const std::filesystem::path& /*data_dir*/, store::Transaction& transaction) {
+          is_known = is_known || store::NetworkTable(transaction).find(network).has_value();
+        });
   }
-  std::cerr << "podlease: no store on this node has network " << printable(network)
-            << "; podlease status lists them\n";
+  if (!is_known) {
+    std::cerr << "podlease: no store on this node has network " << printable(network)
+              << "; podlease status lists them\n";
+  }
+  return !is_known;
 }
 
 std::optional<net::Address> address_in(const std::string& word) {

@@ -44,20 +44,16 @@ std::filesystem::path root_of(const Context& context, store::Transaction& transa
 // The network of that name. Without a name it is the only network.
 Found find_network(const Context& context, const std::string& wanted) {
   std::vector<Found> found;
-  for (const std::filesystem::path& data_dir : context.data_dirs()) {
-    std::optional<store::Store> store =
-        store::Store::open_existing(context.store_options(data_dir));
-    if (store) {
-      store::Transaction transaction = store->begin();
-      for (const store::Network& network : ipam::networks_of(transaction)) {
-        if (wanted.empty() || network.name == wanted) {
-          found.push_back({.data_dir = data_dir,
-                           .network = network.name,
-                           .root = root_of(context, transaction, network, data_dir)});
-        }
-      }
-    }
-  }
+  for_each_store(context,
+                 [&](const std::filesystem::path& data_dir, store::Transaction& transaction) {
+                   for (const store::Network& network : ipam::networks_of(transaction)) {
+                     if (wanted.empty() || network.name == wanted) {
+                       found.push_back({.data_dir = data_dir,
+                                        .network = network.name,
+                                        .root = root_of(context, transaction, network, data_dir)});
+                     }
+                   }
+                 });
   if (found.empty()) {
     throw Error(ErrorKind::kOther, wanted.empty() ? "no store on this node has a network"
                                                   : "no store on this node has network " + wanted);

@@ -79,10 +79,7 @@ int gc(const Context& context, const GcOptions& options) {
       }
     }
   }
-  const bool in_use = document.empty();
-  if (in_use) {
-    warn_of_unknown_network(context, options.network);
-  }
+  const bool in_use = document.empty() && !warn_of_unknown_network(context, options.network);
   int status = kDone;
   for (const std::filesystem::path& data_dir : context.data_dirs()) {
     if (options.dry_run || !options.network.empty()) {

@@ -21,7 +21,7 @@ int list(const Context& context, const ListOptions& options) {
   std::erase_if(leases,
                 [&](const StoredLease& stored) { return !is_wanted(stored.lease, options); });
   if (leases.empty()) {
-    warn_of_unknown_network(context, options.network);
+    static_cast<void>(warn_of_unknown_network(context, options.network));
   }
   if (context.json) {
     Json document = Json::array();

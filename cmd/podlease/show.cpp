@@ -82,24 +82,19 @@ void print_lease(const StoredLease& stored, const ipam::Presumed& presumed) {
 // What the stores know of an address that is not leased.
 Json describe_free(const Context& context, net::Address address) {
   Json found = Json::array();
-  for (const std::filesystem::path& data_dir : context.data_dirs()) {
-    std::optional<store::Store> store =
-        store::Store::open_existing(context.store_options(data_dir));
-    if (!store) {
-      continue;
-    }
-    store::Transaction transaction = store->begin();
-    for (const store::Network& network : ipam::networks_of(transaction)) {
-      if (const std::optional<store::Freed> freed =
-              store::AddressTable(transaction).freed_at(network, address)) {
-        found.push_back({{"network", network.name},
-                         {"address", address.to_string()},
-                         {"state", "free"},
-                         {"freed", to_rfc3339(freed->at)},
-                         {"dataDir", data_dir.string()}});
-      }
-    }
-  }
+  for_each_store(context,
+                 [&](const std::filesystem::path& data_dir, store::Transaction& transaction) {
+                   for (const store::Network& network : ipam::networks_of(transaction)) {
+                     if (const std::optional<store::Freed> freed =
+                             store::AddressTable(transaction).freed_at(network, address)) {
+                       found.push_back({{"network", network.name},
+                                        {"address", address.to_string()},
+                                        {"state", "free"},
+                                        {"freed", to_rfc3339(freed->at)},
+                                        {"dataDir", data_dir.string()}});
+                     }
+                   }
+                 });
   return found;
 }
 

@@ -123,6 +123,13 @@ bool is_own(const NetnsId& netns) {
   return stat(kOwnNetns, &file) == 0 && id_of(file) == netns;
 }
 
+// Where others may make names, they could name any namespace, and so have addresses kept.
+bool is_made_by_us_alone(const fs::path& folder) {
+  struct stat file {};
+  return stat(folder.c_str(), &file) == 0 && (file.st_uid == 0 || file.st_uid == geteuid()) &&
+         (file.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 // A socket that asks about that namespace, wherever the process is. Throws kIo.
 std::optional<RouteSocket> socket_in(const UniqueFd& netns) {
   const Excursion excursion(netns);
@@ -228,23 +235,21 @@ bool LinuxHost::is_at(const std::string& path, const NetnsId& netns) const {
 }
 
 std::vector<NamedNetns> LinuxHost::named_namespaces(const std::vector<std::string>& beside) const {
-  // Where others may make names, they could name any namespace, and so have addresses kept.
-  const auto is_safe = [](const fs::path& folder) {
-    struct stat file {};
-    return stat(folder.c_str(), &file) == 0 && (file.st_uid == 0 || file.st_uid == geteuid()) &&
-           (file.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-  };
   std::vector<fs::path> folders;
   std::set<NetnsId> known;
   const auto add = [&](const fs::path& netns) {
     const std::optional<NetnsId> folder = folder_of(netns);
-    if (folder && is_safe(netns.parent_path()) && known.insert(*folder).second) {
+    if (folder && known.insert(*folder).second) {
       folders.push_back(netns.parent_path());
     }
   };
   add("/run/netns/any");
   add("/var/run/netns/any");
-  std::for_each(beside.begin(), beside.end(), add);
+  for (const std::string& netns : beside) {
+    if (is_made_by_us_alone(fs::path(netns).parent_path())) {
+      add(netns);
+    }
+  }
   std::vector<NamedNetns> found;
   for (const fs::path& folder : folders) {
     std::error_code error;

@@ -33,15 +33,6 @@ bool has_family(const std::vector<Granted>& granted, net::Family family) {
   });
 }
 
-// From where this ADD looks, whether or not it sees its own namespace.
-store::View view_of(const AddAttempt::World& world) {
-  const host::NetnsId folder =
-      world.host->folder_of(world.presence->netns).value_or(host::NetnsId{});
-  return {.pid_namespace = world.host->view().pid_namespace,
-          .folder_device = folder.device,
-          .folder_inode = folder.inode};
-}
-
 Judge judge_for(const AddAttempt::World& world) {
   Judge judge(*world.host, world.presence->boot_id, world.names);
   judge.trust(*world.presence);
@@ -288,7 +279,7 @@ Proposal AddAttempt::allocate(const pools::PoolRangeSet& set) {
   Proposal proposal = allocator_.propose(set, may_press_);
   if (std::holds_alternative<NoneLeft>(proposal) && may_press_) {
     noted_ = noted_exhaustion(session_->transaction, session_->network.name, set.to_string(),
-                              view_of(world_), *world_.now);
+                              view_at(*world_.host, world_.presence->netns), *world_.now);
     if (noted_) {
       return proposal;
     }
@@ -415,8 +406,8 @@ std::optional<Choice> AddAttempt::take_requested(const RequestedAddress& request
 void AddAttempt::note_in(store::Transaction& transaction, const std::string& network) const {
   reclaimer_.note_in(transaction);
   if (exhaustion_) {
-    note_exhaustion(transaction, network, *exhausted_set_, view_of(world_), *world_.now,
-                    *exhaustion_);
+    note_exhaustion(transaction, network, *exhausted_set_,
+                    view_at(*world_.host, world_.presence->netns), *world_.now, *exhaustion_);
   }
 }
 

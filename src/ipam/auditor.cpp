@@ -280,24 +280,26 @@ void Auditor::check_host_local(const AuditedNetwork& network, const std::string&
       note(Level::kWrong, "host-local-conflict", &network, entry.address.to_string(),
            holder(*lease), file + " gives it to container " + entry.container_id,
            "make every configuration of this network use podlease, and restart one of the two");
-    } else if (lease == nullptr && network.network.handover == store::Handover::kOwned &&
-               !std::binary_search(network.files.begin(), network.files.end(),
-                                   store::AdoptedFile{.address = entry.address,
-                                                      .container_id = entry.container_id,
-                                                      .ifname = entry.ifname.value_or("")})) {
-      // One outside the ranges is of another network that host-local calls so.
-      if (net::IntervalSet(network.network.surveyed).contains(entry.address)) {
-        note(Level::kWrong, "host-local-conflict", &network, entry.address.to_string(),
-             "container " + entry.container_id,
-             file + " appeared after podlease took the network over: each ADD is refused",
-             "make every configuration of this network use podlease, then remove the file once "
-             "its container has ended");
-      }
     } else if (lease == nullptr && network.network.handover == store::Handover::kOwned) {
-      note(Level::kNote, "host-local-leftover", &network, entry.address.to_string(),
-           "container " + entry.container_id, file + " is there, the lease has ended",
-           "none is needed: podlease passes it over");
+      check_unleased_file(network, entry, file);
     }
+  }
+}
+
+void Auditor::check_unleased_file(const AuditedNetwork& network, const host::HostLocalEntry& entry,
+                                  const std::string& file) {
+  const std::string container = "container " + entry.container_id;
+  const store::AdoptedFile known{.address = entry.address,
+                                 .container_id = entry.container_id,
+                                 .ifname = entry.ifname.value_or("")};
+  if (std::binary_search(network.files.begin(), network.files.end(), known)) {
+    note(Level::kNote, "host-local-leftover", &network, entry.address.to_string(), container,
+         file + " is there, the lease has ended", "none is needed: podlease passes it over");
+  } else if (net::IntervalSet(network.network.surveyed).contains(entry.address)) {
+    note(Level::kWrong, "host-local-conflict", &network, entry.address.to_string(), container,
+         file + " appeared after podlease took the network over: each ADD is refused",
+         "make every configuration of this network use podlease, then remove the file once its "
+         "container has ended");
   }
 }
 

@@ -66,6 +66,10 @@ class Auditor {
   // From libcni's cache to the store.
   void check_cache(const AuditedNetwork& network);
   void check_host_local(const AuditedNetwork& network, const std::string& path);
+  // A file of host-local whose address this network does not lease, and leases alone. One outside
+  // its ranges is of another network that host-local calls so.
+  void check_unleased_file(const AuditedNetwork& network, const host::HostLocalEntry& entry,
+                           const std::string& file);
   // Two networks that have leased one address on one wire, or give out one subnet on two.
   void check_against(const AuditedNetwork& network, const AuditedNetwork& other);
 

@@ -27,9 +27,6 @@ using store::Transaction;
 
 namespace {
 
-// For all stores together that the configuration does not name.
-constexpr Milliseconds kPatienceWithOthers{1000};
-
 // For host-local's locks, which it may hold while it does something else.
 constexpr Milliseconds kPatienceWithHostLocal{2000};
 
@@ -295,7 +292,7 @@ class Leases::Deleting {
   std::vector<Lease> ended_;
   std::optional<Moved> moved_;
   std::optional<Error> failure_;
-  Milliseconds patience_ = kPatienceWithOthers;
+  Milliseconds patience_ = kPatienceWithOthers;  // with all of them together
   bool found_ = false;  // the store that was looked at last has leases of the attachment
   bool is_settled_here_ = false;
 };

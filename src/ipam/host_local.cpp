@@ -126,26 +126,24 @@ bool is_leased(store::Transaction& transaction, const store::Network& network, c
 
 // Reports whether a lease is of somebody who has ended, while what was `found` has the address in a
 // living namespace: the store was put back from a copy, or has lost what was written last.
-bool is_superseded(const Lease& lease, const Lease& found, const host::Host& host) {
+bool is_superseded(const Lease& lease, const Lease& found, const host::Host& host,
+                   WalkOnDemand& walk) {
   if (found.presence.netns_inode == 0 ||
       same_namespace(lease.presence, found.presence) == Same::kYes) {
     return false;
   }
   Judge judge(host, host.boot_id());
   judge.trust(found.presence);
-  Judgement judgement = judge.by_name(holder_of(lease));
-  if (judgement.liveness == Liveness::kMissing) {
-    const Walk walk(host);
-    judgement = judge.with(&walk, holder_of(lease));
-  }
-  return judgement.liveness == Liveness::kGone || judgement.liveness == Liveness::kEarlierBoot;
+  const Liveness liveness = walk.judge(judge, holder_of(lease)).liveness;
+  return liveness == Liveness::kGone || liveness == Liveness::kEarlierBoot;
 }
 
 void end_superseded(store::Transaction& transaction, const store::Network& network,
-                    const Lease& found, const store::Moment& now, const host::Host& host) {
+                    const Lease& found, const store::Moment& now, const host::Host& host,
+                    WalkOnDemand& walk) {
   const store::LeaseTable leases(transaction);
   const std::optional<Lease> lease = leases.at_in_space(network, found.address.address());
-  if (lease && is_superseded(*lease, found, host)) {
+  if (lease && is_superseded(*lease, found, host, walk)) {
     leases.end(*lease, now, store::Ending::kReclaim);
   }
 }
@@ -383,6 +381,7 @@ std::vector<Found> adopt_others(store::Transaction& transaction, const store::Ne
                                 const pools::Offer& offer, const store::Moment& now,
                                 const Inventory& inventory) {
   std::vector<Found> all;
+  WalkOnDemand walk(inventory.host());
   for (Found& found : inventory.found(offer, now)) {
     if (found.adopted &&
         store::HostLocalTable(transaction).has_ended(found.lease.key, found.written)) {
@@ -390,7 +389,7 @@ std::vector<Found> adopt_others(store::Transaction& transaction, const store::Ne
       found.evidence = "its DEL has come";
     }
     if (found.adopted) {
-      end_superseded(transaction, network, found.lease, now, inventory.host());
+      end_superseded(transaction, network, found.lease, now, inventory.host(), walk);
     }
     if (is_leased(transaction, network, found.lease)) {
       continue;

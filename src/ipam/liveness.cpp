@@ -48,6 +48,13 @@ std::string_view what_settles(Doubt doubt) {
   return "";
 }
 
+store::View view_at(const host::Host& host, const std::string& netns) {
+  const host::NetnsId folder = host.folder_of(netns).value_or(host::NetnsId{});
+  return {.pid_namespace = host.view().pid_namespace,
+          .folder_device = folder.device,
+          .folder_inode = folder.inode};
+}
+
 store::Presence presence_of(const host::Host& host, const std::string& netns) {
   store::Presence presence{.boot_id = host.boot_id(), .netns = netns};
   const host::NetnsAt found = host.netns_at(netns);
@@ -57,10 +64,7 @@ store::Presence presence_of(const host::Host& host, const std::string& netns) {
   presence.netns_device = found.id.device;
   presence.netns_inode = found.id.inode;
   presence.netns_cookie = host.cookie_at(netns, found.id);
-  const host::NetnsId folder = host.folder_of(netns).value_or(host::NetnsId{});
-  presence.view = {.pid_namespace = host.view().pid_namespace,
-                   .folder_device = folder.device,
-                   .folder_inode = folder.inode};
+  presence.view = view_at(host, netns);
   return presence;
 }
 
@@ -338,6 +342,17 @@ std::vector<Judgement> Judge::all(const std::vector<store::Holder>& holders, con
     judgements[index] = conclude(walk, holders[index], is_renumbered);
   }
   return judgements;
+}
+
+Judgement WalkOnDemand::judge(Judge& judge, const store::Holder& holder) {
+  Judgement judgement = judge.by_name(holder);
+  if (judgement.liveness != Liveness::kMissing) {
+    return judgement;
+  }
+  if (!walk_) {
+    walk_.emplace(*host_);
+  }
+  return judge.with(&*walk_, holder);
 }
 
 Judge judge_of_store(store::Transaction& transaction, const host::Host& host,

@@ -55,6 +55,9 @@ struct Judgement {
   int process = 0;  // alive by this process alone; 0: by its name, or not alive
 };
 
+// From where a caller looks whose namespace has that name, whether or not it sees it.
+[[nodiscard]] store::View view_at(const host::Host& host, const std::string& netns);
+
 // What is recorded of an attachment in namespace `netns`, in this boot, now.
 [[nodiscard]] store::Presence presence_of(const host::Host& host, const std::string& netns);
 
@@ -154,6 +157,20 @@ class Judge {
   Names names_;
   std::vector<store::Presence> witnesses_;  // alive, and of this view
   std::set<std::string, std::less<>> trusted_folders_;
+};
+
+// For whoever mostly needs no walk: it is made once, when a name is missing.
+class WalkOnDemand {
+ public:
+  // `host` must outlive it.
+  explicit WalkOnDemand(const host::Host& host) : host_(&host) {}
+
+  // By the name, and where that is missing by the walk.
+  [[nodiscard]] Judgement judge(Judge& judge, const store::Holder& holder);
+
+ private:
+  const host::Host* host_;
+  std::optional<Walk> walk_;
 };
 
 // A judge that has seen all leases of the store: a process in the namespace of any of them proves

@@ -43,16 +43,9 @@ bool may_share_wire(const store::Network& other, const std::vector<std::string>&
 std::vector<Lease> leases_of_others(store::Transaction& transaction, const CopyOptions& options) {
   std::vector<Lease> leases;
   Judge judge(*options.host, options.host->boot_id());
-  std::optional<Walk> walk;
+  WalkOnDemand walk(*options.host);
   const auto may_live = [&](const Lease& lease) {
-    Judgement judgement = judge.by_name(holder_of(lease));
-    if (judgement.liveness == Liveness::kMissing) {
-      if (!walk) {
-        walk.emplace(*options.host);
-      }
-      judgement = judge.with(&*walk, holder_of(lease));
-    }
-    return judgement.liveness == Liveness::kAlive;
+    return walk.judge(judge, holder_of(lease)).liveness == Liveness::kAlive;
   };
   for (const store::Network& other : NetworkTable(transaction).all()) {
     if (other.name == options.network || !may_share_wire(other, options.wires)) {
@@ -78,6 +71,19 @@ std::vector<StoreCopy::Shared> shared_in(store::Transaction& transaction,
     }
   }
   return shared;
+}
+
+// An export is of the network, wherever its leases are.
+void go_on_sharing(store::Transaction& transaction, store::Network& network,
+                   const std::vector<StoreCopy::Shared>& shared) {
+  const store::HostLocalTable table(transaction);
+  for (const StoreCopy::Shared& one : shared) {
+    table.set_folder(network, one.folder);
+    table.set_files(network, one.folder.folder, one.files);
+  }
+  if (!shared.empty()) {
+    NetworkTable(transaction).set_handover(network, store::Handover::kShared);
+  }
 }
 
 // Nothing if the store does not concern the network.
@@ -215,23 +221,6 @@ std::vector<StoreCopy> copy_from_stores(const CopyOptions& options, const store:
   }
   return copies;
 }
-
-namespace {
-
-// An export is of the network, wherever its leases are.
-void go_on_sharing(store::Transaction& transaction, store::Network& network,
-                   const std::vector<StoreCopy::Shared>& shared) {
-  const store::HostLocalTable table(transaction);
-  for (const StoreCopy::Shared& one : shared) {
-    table.set_folder(network, one.folder);
-    table.set_files(network, one.folder.folder, one.files);
-  }
-  if (!shared.empty()) {
-    NetworkTable(transaction).set_handover(network, store::Handover::kShared);
-  }
-}
-
-}  // namespace
 
 std::vector<Found> adopt_copies(store::Transaction& transaction, store::Network& network,
                                 const std::vector<StoreCopy>& copies, const store::Moment& now) {

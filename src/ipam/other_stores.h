@@ -24,6 +24,9 @@
 // again.
 namespace podlease::ipam {
 
+// For stores that the configuration does not name.
+inline constexpr Milliseconds kPatienceWithOthers{1000};
+
 // Where a network went to.
 struct Moved {
   std::filesystem::path folder;

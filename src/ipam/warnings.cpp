@@ -14,9 +14,6 @@
 namespace podlease::ipam {
 namespace {
 
-// For each of the stores that is none of the network's own.
-constexpr Milliseconds kPatienceWithOthers{1000};
-
 // Subnet and gateway.
 using Subnets = std::set<std::pair<net::Prefix, net::Address>>;
 

@@ -5,12 +5,13 @@ The sandbox has a PID namespace of its own, so nobody here is in the machine's i
 over /proc proves that a namespace is empty only if it finds a process in the caller's namespace or
 in another lease's. Each pod has one here unless a test says otherwise."""
 
+import contextlib
 import ctypes
 import os
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import pytest
 from lab import cnitool, netns, places
@@ -641,34 +642,46 @@ def test_19_the_same_pods_next_sandbox_waits_for_no_grace(world: World, folder: 
 CLONE_NEWUTS = 0x04000000  # of <sched.h>
 
 
-def take_a_number() -> int:
-    """A descriptor that keeps the lowest free one: that of a namespace which needs no other. A
-    network namespace takes dozens, for what is in its /proc/net."""
-    assert ctypes.CDLL(None).unshare(CLONE_NEWUTS) == 0
-    return os.open("/proc/thread-self/ns/uts", os.O_RDONLY)
+@contextlib.contextmanager
+def numbers_taken(below: int) -> Iterator[Callable[[], None]]:
+    """Gives a function that takes the lowest free number if it is below this one. A namespace of
+    host names needs one number; a network namespace takes dozens, for what is in its /proc/net."""
+    libc = ctypes.CDLL(None)
+    with contextlib.ExitStack() as taken:
+        own = os.open("/proc/thread-self/ns/uts", os.O_RDONLY)
+        taken.callback(os.close, own)
+
+        def take() -> None:
+            assert libc.unshare(CLONE_NEWUTS) == 0
+            descriptor = os.open("/proc/thread-self/ns/uts", os.O_RDONLY)
+            assert libc.setns(own, CLONE_NEWUTS) == 0  # else this thread would keep it too
+            if os.fstat(descriptor).st_ino < below:
+                taken.callback(os.close, descriptor)
+            else:
+                os.close(descriptor)
+
+        yield take
 
 
 def create_with_inode(name: str, inode: int) -> None:
     """The kernel hands out the lowest number that is free, and this one again once the namespace
     that had it is torn down, which it does in the background."""
-    taken: list[int] = []
     deadline = time.monotonic() + 60
     found = False
-    while not found:
-        assert time.monotonic() < deadline, f"the kernel never handed out {inode} again"
-        netns.create("spare")
-        number = (RUN / "spare").stat().st_ino
-        found = number == inode
-        if found:
-            (RUN / name).touch()
-            subprocess.run(["mount", "--bind", RUN / "spare", RUN / name], check=True)
-        netns.remove("spare")
-        if number > inode:
-            time.sleep(0.01)  # it is not free yet
-        elif number < inode:
-            taken.append(take_a_number())
-    for descriptor in taken:
-        os.close(descriptor)
+    with numbers_taken(below=inode) as take:
+        while not found:
+            assert time.monotonic() < deadline, f"the kernel never handed out {inode} again"
+            netns.create("spare")
+            number = (RUN / "spare").stat().st_ino
+            found = number == inode
+            if found:
+                (RUN / name).touch()
+                subprocess.run(["mount", "--bind", RUN / "spare", RUN / name], check=True)
+            netns.remove("spare")
+            if number > inode:
+                time.sleep(0.01)  # it is not free yet
+            elif number < inode:
+                take()
 
 
 def named_pod(world: World, name: str, inode: int, **more: Any) -> Pod:

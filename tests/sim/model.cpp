@@ -305,13 +305,22 @@ void Model::settle(const Attempt& attempt, const HoldingPtr& holding, bool answe
   book.holdings[attempt.container] = holding;
 }
 
-void Model::may_have_ended(Book& book, const HoldingPtr& holding) {
-  const bool could_end = holding->may_end;
-  holding->may_end = true;
+// Any of them, also together with others.
+void Model::may_have_ended(const std::vector<HoldingPtr>& unsure) {
+  std::vector<bool> could_end;
+  could_end.reserve(unsure.size());
+  for (const HoldingPtr& one : unsure) {
+    could_end.push_back(one->may_end);
+    one->may_end = true;
+  }
   audit();
-  const auto found = book.holdings.find(holding->container);
-  if (found != book.holdings.end() && found->second == holding && !in_flight_) {
-    holding->may_end = could_end;
+  for (std::size_t index = 0; index < unsure.size(); ++index) {
+    const HoldingPtr& one = unsure[index];
+    const auto& holdings = books_[one->book].holdings;
+    const auto found = holdings.find(one->container);
+    if (found != holdings.end() && found->second == one && !in_flight_) {
+      one->may_end = could_end[index];
+    }
   }
 }
 
@@ -349,19 +358,8 @@ void Model::deleted(const Attempt& attempt, const Answer& answer, bool may_fail)
       end_holding(book, holding, !holding->may_end);
     }
   }
-  // Any of them may have ended together with others.
-  std::vector<bool> could_end;
-  for (const HoldingPtr& one : unsure) {
-    could_end.push_back(one->may_end);
-    one->may_end = true;
-  }
-  for (std::size_t index = 0; index < unsure.size(); ++index) {
-    const HoldingPtr& one = unsure[index];
-    may_have_ended(books_[one->book], one);
-    const auto found = books_[one->book].holdings.find(one->container);
-    if (found != books_[one->book].holdings.end() && found->second == one && !in_flight_) {
-      one->may_end = could_end[index];
-    }
+  if (!unsure.empty()) {
+    may_have_ended(unsure);
   }
 }
 

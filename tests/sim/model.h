@@ -133,6 +133,7 @@ class Model {
     int boot = 0;
     std::set<std::string> wires;
     bool nameless = false;                     // known by its namespace alone
+    std::string ifname;                        // of such a one: the interface that it was found by
     bool live = false;                         // its ADD answered success and no DEL came
     bool may_end = false;                      // podlease may have reclaimed it by now
     std::optional<Milliseconds> first_missed;  // when podlease can first have seen it gone
@@ -187,7 +188,7 @@ class Model {
   void end_address(Book& book, net::Address address, bool precise);
   void end_holding(Book& book, const HoldingPtr& holding, bool precise);
   // Whether it ended is open, but it did so whole or not at all.
-  void may_have_ended(Book& book, const HoldingPtr& holding);
+  void may_have_ended(const std::vector<HoldingPtr>& unsure);
 
   // model_judge.cpp: what an answer says of it.
   void judge(const Attempt& attempt, std::size_t set, net::Address address) const;

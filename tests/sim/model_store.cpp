@@ -103,10 +103,11 @@ void Model::compare(const store::Lease& lease, Book& book, bool unfinished) {
   if (leased == book.leased.end() && adopt(lease, book)) {
     leased = book.leased.find(address);
   }
+  const Holding* const known = leased == book.leased.end() ? nullptr : leased->second.holder.get();
   const bool is_known =
-      leased != book.leased.end() && (leased->second.holder->nameless ||
-                                      (leased->second.holder->container == lease.key.container_id &&
-                                       lease.key.ifname == book.network->ifname()));
+      known != nullptr && (known->nameless ? lease.key.ifname == known->ifname
+                                           : lease.key.container_id == known->container &&
+                                                 lease.key.ifname == book.network->ifname());
   expect(is_known, Check::kLeases,
          "the store says that " + lease.key.container_id + " " + lease.key.ifname + " in " +
              lease.presence.netns + " has, from " + lease.source + ", " + describe(book, address));
@@ -191,6 +192,7 @@ bool Model::adopt(const store::Lease& lease, Book& book) {
     holding->wires = shows_it(netns) ? netns->interfaces.at(lease.key.ifname).link.wires
                                      : book.network->link().wires;
     holding->nameless = true;
+    holding->ifname = lease.key.ifname;
     holding->addresses.resize(book.network->set_count());
   }
   holding->addresses[*set] = lease.address.address();

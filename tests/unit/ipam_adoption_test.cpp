@@ -353,6 +353,17 @@ TEST_F(PutBackTest, AFoldedLogChangesNothing) {
   EXPECT_EQ(add("x"), "10.1.0.6/29 untouched");
 }
 
+TEST_F(PutBackTest, HoweverManyHoldersHaveEndedOneWalkTellsOfThem) {
+  copy_store();
+  go_on();
+  ASSERT_EQ(start("newer", {"10.1.0.4"}), "10.1.0.4/29 requested");
+  put_copy_back();
+  const int walks = host.walks;
+  EXPECT_EQ(add("x"), "10.1.0.6/29 untouched");
+  EXPECT_EQ(host.walks - walks, 2) << "the survey's, and one for those whose names are missing";
+  EXPECT_THAT(held_by(id_by_netns(netns_of("newer"))), SizeIs(1));
+}
+
 // The holder on record lost its name, and lives: nobody else's claim counts.
 TEST_F(PutBackTest, WhoLivesByAProcessKeepsItsAddress) {
   host.inhabited.insert(host.id_of(netns_of("old")));

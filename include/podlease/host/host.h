@@ -186,8 +186,8 @@ class Host {
 
   // The network namespaces in the folder where container runtimes and `ip netns` keep them by name
   // (/run/netns, which is also /var/run/netns), and in those where the names `beside` stand, such
-  // as a rootless user's; by path. Names below /proc have no folder, and folders in which others
-  // may make names do not count. Never throws: what cannot be read is left out.
+  // as a rootless user's, unless others may make names there; by path. Names below /proc have no
+  // folder. Never throws: what cannot be read is left out.
   [[nodiscard]] virtual std::vector<NamedNetns> named_namespaces(
       const std::vector<std::string>& beside) const = 0;
 

@@ -38,10 +38,10 @@
 // network has freed becomes this one's when this one leases it, and untouched there. Beside them:
 //   network  its name; hints: addresses where the search for an untouched one starts;
 //            next_position; handover; wires: the wires it is known to be on, apart by spaces;
-//            space: the lowest id of the networks that share addresses, NULL for its own; surveyed:
-//            the ranges that the machine was asked about; examine:
+//            space: the lowest id of the networks that share addresses, NULL for its own; examine:
 //            the next lease to look at; reused: how often a freed address was leased again, so that
-//            next_position tells how many are free
+//            next_position tells how many are free; surveyed: the ranges that the machine was asked
+//            about
 //   lease    besides what 1.0 had, cookie and view of the presence; the view ends in a seal on the
 //            rest of it, since a 1.0 changes that and leaves these
 //   note     what is seldom needed, by kind:
