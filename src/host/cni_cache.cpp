@@ -158,6 +158,12 @@ CachedAttachment read_attachment(const fs::path& file, const Contents& contents)
   return attachment;
 }
 
+std::chrono::sys_time<Milliseconds> written_at(const struct stat& status) {
+  const auto written = std::chrono::seconds(status.st_mtim.tv_sec) +
+                       std::chrono::nanoseconds(status.st_mtim.tv_nsec);
+  return std::chrono::sys_time<Milliseconds>(std::chrono::floor<Milliseconds>(written));
+}
+
 // Nothing if the file is gone by now, for then a DEL has been. Throws kIo or kDecode.
 std::optional<Contents> read_regular_file(const fs::directory_entry& item) {
   // Looked at before it is opened, which with a device may have consequences; and again afterwards.
@@ -183,11 +189,7 @@ std::optional<Contents> read_regular_file(const fs::directory_entry& item) {
   if (status.st_size > static_cast<off_t>(kMaxFile)) {
     throw wrong("is larger than " + std::to_string(kMaxFile) + " bytes");
   }
-  const auto written = std::chrono::seconds(status.st_mtim.tv_sec) +
-                       std::chrono::nanoseconds(status.st_mtim.tv_nsec);
-  return Contents{
-      .text = read_all(fd.get(), kMaxFile),
-      .written = std::chrono::sys_time<Milliseconds>(std::chrono::floor<Milliseconds>(written))};
+  return Contents{.text = read_all(fd.get(), kMaxFile), .written = written_at(status)};
 }
 
 void read_folder(const fs::path& folder, const std::string& network, CniCache& cache) {
@@ -235,12 +237,17 @@ CniCache read_cni_cache(const std::vector<fs::path>& folders, const std::string&
   return cache;
 }
 
-bool is_cached(const std::vector<fs::path>& folders, const AttachmentKey& key) {
+std::optional<std::chrono::sys_time<Milliseconds>> cached_at(const std::vector<fs::path>& folders,
+                                                             const AttachmentKey& key) {
   const std::string name = key.network + "-" + key.container_id + "-" + key.ifname;
-  return std::any_of(folders.begin(), folders.end(), [&](const fs::path& folder) {
-    std::error_code absent;
-    return fs::exists(fs::symlink_status(folder / name, absent));
-  });
+  std::optional<std::chrono::sys_time<Milliseconds>> last;
+  for (const fs::path& folder : folders) {
+    struct stat status {};
+    if (lstat((folder / name).c_str(), &status) == 0) {
+      last = std::max(last, std::optional(written_at(status)));
+    }
+  }
+  return last;
 }
 
 }  // namespace podlease::host

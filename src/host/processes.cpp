@@ -220,6 +220,11 @@ View LinuxHost::view() const {
   return {.pid_namespace = inode, .is_initial = inode == kInitialPidNamespace};
 }
 
+bool LinuxHost::has_mounts_of_init() const {
+  const std::uint64_t inode = namespace_at("/proc/1/ns/mnt");
+  return inode != 0 && inode == namespace_at("/proc/self/ns/mnt");
+}
+
 Occupied LinuxHost::occupied() const {
   const UniqueFd proc(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   return proc ? Walk(proc.get()).result() : Occupied{};

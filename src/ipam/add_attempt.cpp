@@ -70,26 +70,28 @@ std::vector<Lease> AddAttempt::leases_held() {
 }
 
 Outcome AddAttempt::keep() {
-  const std::vector<Lease> held = leases_held();
+  std::vector<Lease> held = leases_held();
+  if (held.empty()) {
+    return std::vector<Granted>{};
+  }
+  // Of a store that was put back from a copy it may have more in a namespace that it left.
+  const auto first_elsewhere =
+      std::stable_partition(held.begin(), held.end(), [&](const Lease& lease) {
+        return same_namespace(lease.presence, *world_.presence) != Same::kNo;
+      });
+  if (first_elsewhere != held.begin()) {
+    held.erase(first_elsewhere, held.end());
+  } else {
+    const std::optional<std::vector<Lease>> left = left_elsewhere(held);
+    if (!left) {
+      return NeedsWalk{};
+    }
+    held = *left;
+  }
   if (held.empty()) {
     return std::vector<Granted>{};
   }
   former_uid_ = held.front().pod.uid;
-  if (same_namespace(held.front().presence, *world_.presence) == Same::kNo) {
-    const Judgement judgement = judge(held.front());
-    if (needs_walk_) {
-      return NeedsWalk{};
-    }
-    const bool has_ended =
-        judgement.liveness == Liveness::kGone || judgement.liveness == Liveness::kEarlierBoot;
-    // While the API cannot say what fits today, what was given once is given again.
-    if (has_ended && !session_->obstacle) {
-      return renew(held);
-    }
-    if (judgement.liveness == Liveness::kAlive) {
-      throw lives_elsewhere(held.front(), judgement);
-    }
-  }
   std::vector<Granted> granted = keep_all(held);
   refuse_other_addresses(granted);
   add_lacking_families(granted);
@@ -170,15 +172,29 @@ void AddAttempt::add_lacking_families(std::vector<Granted>& granted) {
   remember_pod(granted);
 }
 
-// The namespace on record has ended: today's configuration counts, and the old addresses only where
-// it still gives them.
-Outcome AddAttempt::renew(const std::vector<Lease>& held) {
+// The namespaces on record are others. Where one has ended, today's configuration counts, and the
+// old addresses only where it still gives them; but while the API cannot say what fits today, what
+// was given once is given again.
+std::optional<std::vector<Lease>> AddAttempt::left_elsewhere(const std::vector<Lease>& held) {
+  std::vector<Lease> left;
+  std::vector<Lease> ended;
   for (const Lease& lease : held) {
-    renewed_.push_back(lease.address.address());
+    const Judgement judgement = judge(lease);
+    if (needs_walk_) {
+      return std::nullopt;
+    }
+    if (judgement.liveness == Liveness::kAlive) {
+      throw lives_elsewhere(lease, judgement);
+    }
+    const bool has_ended =
+        judgement.liveness == Liveness::kGone || judgement.liveness == Liveness::kEarlierBoot;
+    (has_ended && !session_->obstacle ? ended : left).push_back(lease);
   }
-  end_attachment(session_->transaction, session_->network, held.front(), *world_.now,
-                 store::Ending::kTakeover);
-  return std::vector<Granted>{};
+  for (const Lease& lease : ended) {
+    renewed_.push_back(lease.address.address());
+    LeaseTable(session_->transaction).end(lease, *world_.now, store::Ending::kTakeover);
+  }
+  return left;
 }
 
 // A second ADD of an attachment without a DEL in between, from another namespace. The one that has
@@ -199,7 +215,11 @@ Error AddAttempt::lives_elsewhere(const Lease& lease, const Judgement& judgement
 void AddAttempt::admit() {
   guard_.admit(session_->transaction, session_->network, *offer_, *world_.now);
   count_unknown_wires(session_->transaction, session_->network);
-  allocator_.avoid(guard_.held_back());
+  net::IntervalSet avoided = guard_.held_back();
+  for (const net::Address address : session_->unsettled) {
+    avoided.insert(net::Range::single(address));
+  }
+  allocator_.avoid(std::move(avoided));
 }
 
 Outcome AddAttempt::choose(bool may_press) {
@@ -382,6 +402,11 @@ std::optional<Choice> AddAttempt::take_requested(const RequestedAddress& request
   }
   if (!range.usable.contains(requested.address)) {
     throw Error(ErrorKind::kConfig, what + " " + offer_->why_not_usable(requested.address));
+  }
+  const std::vector<net::Address>& unsettled = session_->unsettled;
+  if (std::find(unsettled.begin(), unsettled.end(), requested.address) != unsettled.end()) {
+    throw Error(ErrorKind::kAddressTaken, what + " is in use by a pod that has no lease",
+                "podlease show " + requested.address.to_string() + " tells whose the lease is");
   }
   const LeaseTable leases(session_->transaction);
   while (const std::optional<Lease> lease =

@@ -63,7 +63,9 @@ class AddAttempt {
   using Requests = std::vector<RequestedAddress>;
 
   [[nodiscard]] std::vector<store::Lease> leases_held();
-  [[nodiscard]] Outcome renew(const std::vector<store::Lease>& held);
+  // What it goes on with of what it holds in other namespaces. Nothing: a walk is needed.
+  [[nodiscard]] std::optional<std::vector<store::Lease>> left_elsewhere(
+      const std::vector<store::Lease>& held);
   [[nodiscard]] std::vector<Granted> keep_all(const std::vector<store::Lease>& held);
   void refuse_other_addresses(const std::vector<Granted>& granted) const;
   void add_lacking_families(std::vector<Granted>& granted);

@@ -33,7 +33,9 @@ store::Presence presence_at(const host::Host& host, const std::string& netns) {
 std::vector<Found> Leases::adopt(const std::string& network, const Wiring& wiring,
                                  pools::Source& source, bool dry_run) const {
   HostLocal host_local(network, places_, data_dir_);
-  if (!dry_run && !host_local.present() && adopt(network, wiring, source, true).empty()) {
+  const bool is_first = !store::Store::open_existing(options(data_dir_));
+  if (!dry_run && is_first && !host_local.present() &&
+      adopt(network, wiring, source, true).empty()) {
     return {};  // no store is made for nothing
   }
   const store::Moment now = moment();

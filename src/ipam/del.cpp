@@ -256,17 +256,20 @@ class Leases::Deleting {
     try {
       const std::filesystem::path& own = leases_->data_dir_;
       const HostLocal host_local(request_->key.network, leases_->places_, own);
-      const bool is_cached =
-          !is_settled_here_ && host::is_cached(leases_->places_.cni_caches, request_->key);
-      if (!host_local.present() && !is_cached) {
+      const auto cached_at = is_settled_here_
+                                 ? std::nullopt
+                                 : host::cached_at(leases_->places_.cni_caches, request_->key);
+      if (!host_local.present() && !cached_at) {
         return;
       }
       Store store = Store::open(leases_->options(own));
       Transaction transaction = store.begin();
       const auto network = NetworkTable(transaction).find(request_->key.network);
       if (!network) {
-        if (is_cached || host_local.holds(request_->key)) {
-          store::HostLocalTable(transaction).note_ended(request_->key, leases_->clock_->now().wall);
+        const store::HostLocalTable table(transaction);
+        if (host_local.holds(request_->key) ||
+            (cached_at && !table.has_ended(request_->key, cached_at))) {
+          table.note_ended(request_->key, leases_->clock_->now().wall);
           transaction.commit();
         }
         return;

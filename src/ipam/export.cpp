@@ -55,6 +55,18 @@ host::HostLocalState state_of(const std::vector<Lease>& leases) {
   return state;
 }
 
+// host-local gives again whatever it is not told of.
+void refuse_unless_surveyed(const Network& network) {
+  if (network.surveyed.empty()) {
+    throw Error(ErrorKind::kConfig,
+                "network " + network.name +
+                    ": podlease has not asked the machine who lives since the store was put back "
+                    "from a copy, written by something else, or made by an older podlease",
+                "pods that the store does not know may live: run `podlease adopt` with the "
+                "network's configuration, or start a pod of it, and export then");
+  }
+}
+
 }  // namespace
 
 host::HostLocalState Leases::export_to_host_local(const std::string& network_name,
@@ -88,6 +100,7 @@ host::HostLocalState Leases::export_to_host_local(const std::string& network_nam
   std::optional<Store> store;
   Transaction transaction = find(store);
   Network network = *store::NetworkTable(transaction).find(network_name);
+  refuse_unless_surveyed(network);
   const Moment now = moment();
   // What host-local did since the last look must not be undone.
   host_local.follow(transaction, network,

@@ -2,6 +2,9 @@
 // `podlease gc`, and an ADD that came by leases which have been missing for the grace.
 
 #include <algorithm>
+#include <cstddef>
+#include <map>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -45,6 +48,27 @@ class ValidKeys {
   std::set<std::string> containers_;
 };
 
+// One lease of each attachment, which ends whole, so that one judgement must do for it: one with a
+// namespace on record, if any has.
+std::vector<std::size_t> one_of_each_attachment(const std::vector<Lease>& leases) {
+  std::vector<std::size_t> order(leases.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_partition(order.begin(), order.end(),
+                        [&](std::size_t index) { return leases[index].presence.netns_inode != 0; });
+  std::map<AttachmentKey, std::vector<std::size_t>> known;
+  std::vector<std::size_t> chosen;
+  for (const std::size_t index : order) {
+    std::vector<std::size_t>& siblings = known[leases[index].key];
+    if (std::all_of(siblings.begin(), siblings.end(), [&](std::size_t sibling) {
+          return same_namespace(leases[sibling].presence, leases[index].presence) == Same::kNo;
+        })) {
+      siblings.push_back(index);
+      chosen.push_back(index);
+    }
+  }
+  return chosen;
+}
+
 }  // namespace
 
 void Leases::gc(const std::string& network_name, const std::vector<AttachmentKey>& valid) const {
@@ -68,11 +92,10 @@ void Leases::gc(const std::string& network_name, const std::vector<AttachmentKey
   const std::vector<Lease> leases = table.all(network);
   Judge judge = judge_of_store(transaction, *host_, now.boot_id, walk);
   const std::vector<Judgement> judgements = judge.all(holders_of(leases), &walk);
-  std::optional<Walk> after;       // the names that were missed were looked at
-  std::set<AttachmentKey> judged;  // an attachment ends whole, so one judgement must do for it
-  for (std::size_t index = 0; index < leases.size(); ++index) {
+  std::optional<Walk> after;  // the names that were missed were looked at
+  for (const std::size_t index : one_of_each_attachment(leases)) {
     const Lease& lease = leases[index];
-    if (valid_keys.has(lease.key) || !judged.insert(lease.key).second) {
+    if (valid_keys.has(lease.key)) {
       continue;
     }
     const std::string what = "GC " + network_name + ": " + describe(lease);

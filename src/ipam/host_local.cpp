@@ -110,44 +110,6 @@ Found judge(store::Transaction& transaction, Lease lease, const HostLocalFolder&
           .evidence = file + ": " + opinion.evidence};
 }
 
-// Reports whether somebody has the address already: on this network's wire, or this very holder in
-// another network, which may have the same range.
-bool is_leased(store::Transaction& transaction, const store::Network& network, const Lease& lease) {
-  const store::LeaseTable leases(transaction);
-  if (leases.at_in_space(network, lease.address.address())) {
-    return true;
-  }
-  const std::vector<store::Network> others = store::NetworkTable(transaction).all();
-  return std::any_of(others.begin(), others.end(), [&](const store::Network& other) {
-    const std::optional<Lease> theirs = leases.at(other, lease.address.address());
-    return theirs && same_namespace(theirs->presence, lease.presence) == Same::kYes;
-  });
-}
-
-// Reports whether a lease is of somebody who has ended, while what was `found` has the address in a
-// living namespace: the store was put back from a copy, or has lost what was written last.
-bool is_superseded(const Lease& lease, const Lease& found, const host::Host& host,
-                   WalkOnDemand& walk) {
-  if (found.presence.netns_inode == 0 ||
-      same_namespace(lease.presence, found.presence) == Same::kYes) {
-    return false;
-  }
-  Judge judge(host, host.boot_id());
-  judge.trust(found.presence);
-  const Liveness liveness = walk.judge(judge, holder_of(lease)).liveness;
-  return liveness == Liveness::kGone || liveness == Liveness::kEarlierBoot;
-}
-
-void end_superseded(store::Transaction& transaction, const store::Network& network,
-                    const Lease& found, const store::Moment& now, const host::Host& host,
-                    WalkOnDemand& walk) {
-  const store::LeaseTable leases(transaction);
-  const std::optional<Lease> lease = leases.at_in_space(network, found.address.address());
-  if (lease && is_superseded(*lease, found, host, walk)) {
-    leases.end(*lease, now, store::Ending::kReclaim);
-  }
-}
-
 // Reports whether the holder of a lease whose file of host-local vanished has not ended, but lost
 // its file: its namespace lives, and shows the address or is still in libcni's cache; or it has
 // lost its name besides, and may live by its processes or where this caller does not look.
@@ -374,37 +336,6 @@ std::vector<Found> HostLocal::adopt(store::Transaction& transaction, store::Netw
   if (!hints.empty()) {
     store::NetworkTable(transaction).set_hints(network, std::move(hints));
   }
-  return all;
-}
-
-std::vector<Found> adopt_others(store::Transaction& transaction, const store::Network& network,
-                                const pools::Offer& offer, const store::Moment& now,
-                                const Inventory& inventory) {
-  std::vector<Found> all;
-  WalkOnDemand walk(inventory.host());
-  for (Found& found : inventory.found(offer, now)) {
-    if (found.adopted &&
-        store::HostLocalTable(transaction).has_ended(found.lease.key, found.written)) {
-      found.adopted = false;
-      found.evidence = "its DEL has come";
-    }
-    if (found.adopted) {
-      end_superseded(transaction, network, found.lease, now, inventory.host(), walk);
-    }
-    if (is_leased(transaction, network, found.lease)) {
-      continue;
-    }
-    if (found.adopted && found.lease.key.network == network.name) {
-      store::LeaseTable(transaction).insert(network, found.lease);
-    } else if (found.adopted) {
-      // libcni calls its network otherwise: whether that is on another wire is not known, so that
-      // its address is kept from ours.
-      store::LeaseTable(transaction)
-          .insert(store::NetworkTable(transaction).ensure(found.lease.key.network), found.lease);
-    }
-    all.push_back(std::move(found));
-  }
-  store::HostLocalTable(transaction).forget_ended(network.name);
   return all;
 }
 

@@ -120,11 +120,6 @@ class HostLocal {
   std::vector<host::HostLocalFolder> folders_;  // those that exist
 };
 
-// Leases what the inventory found and no folder of host-local knew. Returns what it made of each.
-std::vector<Found> adopt_others(store::Transaction& transaction, const store::Network& network,
-                                const pools::Offer& offer, const store::Moment& now,
-                                const Inventory& inventory);
-
 // Leases as host-local's files say them.
 [[nodiscard]] std::vector<host::HostLocalEntry> to_entries(const std::vector<store::Lease>& leases);
 

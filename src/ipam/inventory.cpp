@@ -159,8 +159,13 @@ const CachedAttachment* Inventory::cached_in(const store::Presence& presence,
 Inventory::Opinion Inventory::opinion_of(net::Address address, const std::string& container_id,
                                          const std::string& ifname,
                                          std::optional<Time> written) const {
+  return opinion_of(address, cached(container_id, ifname), ifname, written);
+}
+
+Inventory::Opinion Inventory::opinion_of(net::Address address, const CachedAttachment* attachment,
+                                         const std::string& ifname,
+                                         std::optional<Time> written) const {
   Opinion opinion{.presence = {.boot_id = boot_id_}, .ifname = ifname};
-  const CachedAttachment* const attachment = cached(container_id, ifname);
   if (attachment != nullptr) {
     opinion.pod = pod_of(*attachment);
     opinion.ifname = attachment->key.ifname;
@@ -207,10 +212,11 @@ void Inventory::judge_by_path(const CachedAttachment& attachment, std::optional<
   }
 }
 
-// Reports whether the runtime's names are ours: where all processes are, or where another one that
-// it gave, to this call or to libcni's cache, stands in the same folder.
+// Reports whether the runtime's names are ours: where all processes are, and paths mean what they
+// mean to the first of them; or where another one that it gave, to this call or to libcni's cache,
+// stands in the same folder.
 bool Inventory::would_be_seen(const std::string& netns) const {
-  if (host_->view().is_initial) {
+  if (host_->view().is_initial && host_->has_mounts_of_init()) {
     return true;
   }
   const std::optional<NetnsId> folder = host_->folder_of(netns);
@@ -264,15 +270,11 @@ void Inventory::add_found_inside(const pools::Offer& offer, const store::Moment&
 void Inventory::add_found_in_caches(const pools::Offer& offer, const store::Moment& now,
                                     std::map<net::Address, Found>& found) const {
   for (const CachedAttachment& attachment : cache_.attachments) {
-    if (attachment.key.network != network_) {
-      continue;
-    }
     for (const net::Prefix& prefix : attachment.addresses) {
       if (offer.range_of(prefix.address()) == nullptr || found.contains(prefix.address())) {
         continue;
       }
-      const Opinion opinion =
-          opinion_of(prefix.address(), attachment.key.container_id, attachment.key.ifname, {});
+      const Opinion opinion = opinion_of(prefix.address(), &attachment, attachment.key.ifname, {});
       store::Lease lease = lease_of(attachment.key, prefix.address(), offer, now);
       lease.pod = opinion.pod;
       lease.presence = opinion.presence;

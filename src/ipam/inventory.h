@@ -80,6 +80,9 @@ class Inventory {
   void judge_by_path(const host::CachedAttachment& attachment, std::optional<Time> written,
                      Opinion& opinion) const;
   [[nodiscard]] bool would_be_seen(const std::string& netns) const;
+  // The same of a record of libcni's, which may be none.
+  [[nodiscard]] Opinion opinion_of(net::Address address, const host::CachedAttachment* attachment,
+                                   const std::string& ifname, std::optional<Time> written) const;
   void add_found_inside(const pools::Offer& offer, const store::Moment& now,
                         std::map<net::Address, Found>& found) const;
   void add_found_in_caches(const pools::Offer& offer, const store::Moment& now,

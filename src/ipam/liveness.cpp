@@ -349,18 +349,26 @@ Judgement WalkOnDemand::judge(Judge& judge, const store::Holder& holder) {
   if (judgement.liveness != Liveness::kMissing) {
     return judgement;
   }
+  return judge.with(&walk(), holder);
+}
+
+const Walk& WalkOnDemand::walk() {
   if (!walk_) {
     walk_.emplace(*host_);
   }
-  return judge.with(&*walk_, holder);
+  return *walk_;
+}
+
+void see_all(Judge& judge, store::Transaction& transaction, const Walk& walk) {
+  for (const store::Network& network : store::NetworkTable(transaction).all()) {
+    static_cast<void>(judge.all(store::LeaseTable(transaction).holders(network), &walk));
+  }
 }
 
 Judge judge_of_store(store::Transaction& transaction, const host::Host& host,
                      const std::string& boot_id, const Walk& walk) {
   Judge judge(host, boot_id);
-  for (const store::Network& network : store::NetworkTable(transaction).all()) {
-    static_cast<void>(judge.all(store::LeaseTable(transaction).holders(network), &walk));
-  }
+  see_all(judge, transaction, walk);
   return judge;
 }
 

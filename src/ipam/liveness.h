@@ -167,11 +167,15 @@ class WalkOnDemand {
 
   // By the name, and where that is missing by the walk.
   [[nodiscard]] Judgement judge(Judge& judge, const store::Holder& holder);
+  [[nodiscard]] const Walk& walk();
 
  private:
   const host::Host* host_;
   std::optional<Walk> walk_;
 };
+
+// Shows the judge all leases of the store. O(n).
+void see_all(Judge& judge, store::Transaction& transaction, const Walk& walk);
 
 // A judge that has seen all leases of the store: a process in the namespace of any of them proves
 // that a walk sees pods' processes. O(n).

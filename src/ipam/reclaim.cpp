@@ -13,10 +13,19 @@ using store::LeaseTable;
 using store::Suspicion;
 using store::SuspicionTable;
 
-std::vector<Lease> end_attachment(store::Transaction& transaction, const store::Network& network,
-                                  const Lease& lease, const store::Moment& now, Ending why) {
+std::vector<Lease> attachment_of(store::Transaction& transaction, const store::Network& network,
+                                 const Lease& lease) {
   std::vector<Lease> siblings =
       LeaseTable(transaction).of(network, lease.key.container_id, lease.key.ifname);
+  std::erase_if(siblings, [&](const Lease& sibling) {
+    return same_namespace(sibling.presence, lease.presence) == Same::kNo;
+  });
+  return siblings;
+}
+
+std::vector<Lease> end_attachment(store::Transaction& transaction, const store::Network& network,
+                                  const Lease& lease, const store::Moment& now, Ending why) {
+  std::vector<Lease> siblings = attachment_of(transaction, network, lease);
   for (const Lease& sibling : siblings) {
     LeaseTable(transaction).end(sibling, now, why);
   }
@@ -266,8 +275,7 @@ void Reclaimer::count(const pools::PoolRangeSet& set, Standing& standing) {
 }
 
 void Reclaimer::sweep_out(const Lease& lease, Liveness liveness, std::vector<Examined>& examined) {
-  const std::vector<Lease> siblings =
-      LeaseTable(*transaction_).of(network_of(lease), lease.key.container_id, lease.key.ifname);
+  const std::vector<Lease> siblings = attachment_of(*transaction_, network_of(lease), lease);
   if (liveness == Liveness::kGone && !end_if_due(lease)) {
     examined.push_back({.lease = lease, .state = Examined::State::kSuspect, .settles = {}});
     return;

@@ -25,8 +25,15 @@ inline constexpr Milliseconds kGrace{60'000};
 // What is said of a suspect that is due, and kept for another reason: an ADD may try again then.
 inline constexpr Milliseconds kSoon{1'000};
 
-// Ends the lease with all that its holder has: an attachment has an address of each set, or none.
-// Half of one would be given again as if it were whole. Returns what ended.
+// The lease with all that its holder has: an attachment has an address of each set, or none. What
+// the same container is known to have in another namespace is another attachment's: a store that
+// was put back from a copy may know both.
+[[nodiscard]] std::vector<store::Lease> attachment_of(store::Transaction& transaction,
+                                                      const store::Network& network,
+                                                      const store::Lease& lease);
+
+// Ends the whole attachment: half of one would be given again as if it were whole. Returns what
+// ended.
 // NOLINTNEXTLINE(modernize-use-nodiscard): that it is ended is what some callers want
 std::vector<store::Lease> end_attachment(store::Transaction& transaction,
                                          const store::Network& network, const store::Lease& lease,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "adopt_found.h"
 #include "adopted.h"
 #include "ended_notes.h"
 #include "machine_note.h"
@@ -29,6 +30,11 @@ std::vector<net::Range> ranges_of(const pools::Offer& offer) {
 bool is_empty(const pools::Offer& offer) {
   return std::all_of(offer.sets.begin(), offer.sets.end(),
                      [](const pools::PoolRangeSet& set) { return set.ranges.empty(); });
+}
+
+const pools::Offer& offer_in(const pools::Knowledge& knowledge) {
+  static const pools::Offer none;
+  return knowledge.offer() == nullptr ? none : *knowledge.offer();
 }
 
 // The parts of an offer that are not `known`, in the sets that they are parts of.
@@ -127,8 +133,9 @@ class SessionOpener {
     }
     wanted_ = {.offer = {},
                .moved = moved,
-               .is_new_store = needs_survey && NetworkTable(transaction).all().empty(),
                .is_first_use = !network,
+               .is_store_doubted =
+                   network ? network->surveyed.empty() : NetworkTable(transaction).all().empty(),
                .is_widened = is_widened};
     if (is_widened && !moved) {
       wanted_.offer = std::move(added);
@@ -175,71 +182,91 @@ class SessionOpener {
   [[nodiscard]] std::optional<Session> learn(Store& store, Transaction& transaction,
                                              std::optional<Network> network,
                                              pools::Knowledge knowledge) {
-    const bool first_use = !network;
-    if (first_use) {
+    const bool is_first_use = !network;
+    if (is_first_use) {
       network = NetworkTable(transaction).ensure(opening_->network);
     }
-    const bool shared = network->handover == store::Handover::kShared;
-    static const pools::Offer none;
-    const pools::Offer& offer = knowledge.offer() == nullptr ? none : *knowledge.offer();
-    std::vector<Found> found;
-    const auto append = [&](std::vector<Found> more) { ipam::append(found, std::move(more)); };
+    const bool was_shared = network->handover == store::Handover::kShared;
+    Adopted adopted;
     if (survey_) {
-      append(adopt_copies(transaction, *network, survey_->copies(), *opening_->now));
+      append(adopted.found, adopt_copies(transaction, *network, survey_->copies(), *opening_->now));
     }
-    if (first_use) {
-      append(opening_->host_local->adopt(transaction, *network, offer, *opening_->now,
-                                         survey_->inventory()));
-      append(adopt_others(transaction, *network, offer, *opening_->now, survey_->inventory()));
+    if (is_first_use) {
+      adopt_first(transaction, *network, offer_in(knowledge), adopted);
     } else {
-      if (wanted_.is_widened) {
-        append(opening_->host_local->adopt_in(transaction, *network, wanted_.offer, *opening_->now,
-                                              survey_->inventory()));
-      }
-      opening_->host_local->follow(transaction, *network, offer,
-                                   {.host = opening_->host,
-                                    .caches = opening_->places->cni_caches,
-                                    .now = opening_->now,
-                                    .log = opening_->log});
-      const bool is_lost = survey_ && wanted_.moved && !has_successor(survey_->copies());
-      if (is_lost || wanted_.is_widened) {
-        // The store that the network went to is gone, and only the machine knows what it leased; or
-        // it was never asked about these ranges.
-        append(adopt_others(transaction, *network, wanted_.offer, *opening_->now,
-                            survey_->inventory()));
-      }
+      adopt_more(transaction, *network, offer_in(knowledge), adopted);
     }
     if (!knowledge.unexplored.empty() && opening_->source->explored(transaction)) {
-      append(adopt_others(transaction, *network, {.sets = std::move(knowledge.unexplored)},
-                          *opening_->now, survey_->inventory()));
+      adopt_found_in(transaction, *network, {.sets = std::move(knowledge.unexplored)}, adopted);
     }
-    note_surveyed(transaction, *network, knowledge);
+    note_surveyed(transaction, *network, knowledge, adopted.unsettled);
     if (survey_ && !survey_->copies().empty() && !opening_->dry_run) {
       // The other stores say already that the network went on here: also if this ADD fails.
       transaction.commit();
       transaction = store.begin();
-      network = NetworkTable(transaction).find(opening_->network);
-      if (!shared && network->handover == store::Handover::kShared) {
-        lack_ = Lack::kNothing;
-        return std::nullopt;
-      }
     }
-    Session session =
-        begin(store, transaction, *std::move(network), std::move(knowledge), std::move(found));
-    session.shared = shared;
+    // What was found may have brought other networks along.
+    network = NetworkTable(transaction).find(opening_->network);
+    if (!opening_->dry_run && !was_shared && network->handover == store::Handover::kShared) {
+      lack_ = Lack::kNothing;
+      return std::nullopt;
+    }
+    Session session = begin(store, transaction, *std::move(network), std::move(knowledge),
+                            std::move(adopted.found));
+    session.shared = was_shared;
+    session.unsettled = std::move(adopted.unsettled);
     session.host_local_locks = *std::move(locks_);
     session.survey_lock = std::move(survey_lock_);
     return session;
   }
 
+  void adopt_found_in(Transaction& transaction, const Network& network, const pools::Offer& offer,
+                      Adopted& adopted) const {
+    Adopted more = adopt_found(transaction, network, offer, *opening_->now, survey_->inventory());
+    append(adopted.found, std::move(more.found));
+    adopted.unsettled.insert(adopted.unsettled.end(), more.unsettled.begin(), more.unsettled.end());
+  }
+
+  void adopt_first(Transaction& transaction, Network& network, const pools::Offer& offer,
+                   Adopted& adopted) const {
+    append(adopted.found, opening_->host_local->adopt(transaction, network, offer, *opening_->now,
+                                                      survey_->inventory()));
+    adopt_found_in(transaction, network, offer, adopted);
+  }
+
+  // Of a network that is known.
+  void adopt_more(Transaction& transaction, Network& network, const pools::Offer& offer,
+                  Adopted& adopted) const {
+    if (wanted_.is_widened) {
+      append(adopted.found, opening_->host_local->adopt_in(transaction, network, wanted_.offer,
+                                                           *opening_->now, survey_->inventory()));
+    }
+    opening_->host_local->follow(transaction, network, offer,
+                                 {.host = opening_->host,
+                                  .caches = opening_->places->cni_caches,
+                                  .now = opening_->now,
+                                  .log = opening_->log});
+    const bool is_lost = survey_ && wanted_.moved && !has_successor(survey_->copies());
+    if (is_lost || wanted_.is_widened) {
+      // The store that the network went to is gone, and only the machine knows what it leased; or
+      // it was never asked about these ranges.
+      adopt_found_in(transaction, network, wanted_.offer, adopted);
+    }
+  }
+
   static void note_surveyed(Transaction& transaction, Network& network,
-                            const pools::Knowledge& knowledge) {
-    if (knowledge.offer() == nullptr || (knowledge.offers_blocks && !network.surveyed.empty())) {
+                            const pools::Knowledge& knowledge,
+                            const std::vector<net::Address>& unsettled) {
+    if (knowledge.offer() == nullptr ||
+        (knowledge.offers_blocks && (!network.surveyed.empty() || !unsettled.empty()))) {
       return;
     }
     net::IntervalSet surveyed(network.surveyed);
     for (const net::Range& range : ranges_of(*knowledge.offer())) {
       surveyed.insert(range);
+    }
+    for (const net::Address address : unsettled) {
+      surveyed.erase(net::IntervalSet({net::Range::single(address)}));
     }
     const std::vector<net::Range> all(surveyed.ranges().begin(), surveyed.ranges().end());
     if (all != network.surveyed) {

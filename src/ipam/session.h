@@ -49,9 +49,10 @@ struct Session {
   store::Transaction transaction;
   store::Network network;
   pools::Offer offer;
-  std::optional<Error> obstacle;  // then the offer is empty: nothing can be leased
-  bool shared = false;            // with host-local, until this call at least
-  std::vector<Found> found;       // on the first use of the network
+  std::optional<Error> obstacle;          // then the offer is empty: nothing can be leased
+  bool shared = false;                    // with host-local, until this call at least
+  std::vector<Found> found;               // on the first use of the network
+  std::vector<net::Address> unsettled{};  // as in Adopted: given to nobody
 
   // Rolls back, and releases every lock. Nothing but its end may follow.
   void close() noexcept;

@@ -31,6 +31,7 @@ bool Wanted::is_met_by(const Wanted& other) const {
     return first != nullptr && first->range.contains(range.range.last());
   };
   return moved == other.moved && is_first_use == other.is_first_use &&
+         is_store_doubted == other.is_store_doubted &&
          (!is_widened || std::all_of(offer.sets.begin(), offer.sets.end(), [&](const auto& set) {
            return std::all_of(set.ranges.begin(), set.ranges.end(), is_covered);
          }));
@@ -41,7 +42,7 @@ Survey::Survey(const Opening& opening, const Wanted& wanted)
       inventory_({.host = opening.host,
                   .caches = opening.places->cni_caches,
                   .network = opening.network,
-                  .all_networks = wanted.is_new_store,
+                  .all_networks = wanted.is_store_doubted,
                   .caller = opening.caller,
                   .netns = opening.netns,
                   .wiring = opening.wiring}) {

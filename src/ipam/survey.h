@@ -29,8 +29,10 @@ class SurveyLock {
 struct Wanted {
   pools::Offer offer;
   std::optional<Moved> moved;  // the network went on in that other store
-  bool is_new_store = false;   // attachments of networks that are called otherwise count too
   bool is_first_use = false;
+  // The store is new, or what it knows of the network is doubted as a whole: attachments of
+  // networks that are called otherwise count too.
+  bool is_store_doubted = false;
   bool is_widened = false;  // the network has ranges that it was never surveyed for
 
   // Reports whether a survey for `other` serves as well.

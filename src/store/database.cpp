@@ -70,36 +70,47 @@ int open_folder_unless_spared(const char* path, int* fd) {
   return folder_sync_spared ? SQLITE_CANTOPEN : open_folder(path, fd);
 }
 
-void intercept_folder_sync() {
-  if (open_folder != nullptr) {
-    return;
-  }
-  sqlite3_vfs* const vfs = sqlite3_vfs_find(nullptr);
-  // The table of system calls is typed as one function type for all of them; this is how SQLite
-  // means it to be used.
-  open_folder =
-      reinterpret_cast<int (*)(const char*, int*)>(vfs->xGetSystemCall(vfs, "openDirectory"));
-  if (open_folder != nullptr) {
-    vfs->xSetSystemCall(vfs, "openDirectory",
-                        reinterpret_cast<sqlite3_syscall_ptr>(&open_folder_unless_spared));
+// As root SQLite gives each log that it opens the owner of its store's file, also where it has it.
+// That would look like a change of the file.
+int (*change_owner)(int, uid_t, gid_t) = nullptr;
+
+int change_owner_if_another(int fd, uid_t user, gid_t group) {
+  struct stat file {};
+  const bool has_it = fstat(fd, &file) == 0 && file.st_uid == user && file.st_gid == group;
+  return has_it ? 0 : change_owner(fd, user, group);
+}
+
+void intercept_system_calls() {
+  if (open_folder == nullptr) {
+    open_folder = replace_system_call("openDirectory", open_folder_unless_spared);
+    change_owner = replace_system_call("fchown", change_owner_if_another);
   }
 }
 
-struct LogIdentity {
-  std::uint64_t inode = 0;
-  std::int64_t birth = 0;  // nanoseconds since 1970
-};
+std::int64_t nanoseconds(const struct statx_timestamp& time) {
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
 
-// Nothing if there is no log, or the file system does not know when it was made: then nothing is
-// vouched for.
-std::optional<LogIdentity> identify(const std::string& log) {
+// When the content, or anything else of a file, was changed last; 0: not known.
+std::int64_t changed(const std::string& file) {
   struct statx status {};
-  if (statx(AT_FDCWD, log.c_str(), 0, STATX_INO | STATX_BTIME, &status) != 0 ||
-      (status.stx_mask & STATX_BTIME) == 0) {
-    return std::nullopt;
+  return statx(AT_FDCWD, file.c_str(), 0, STATX_CTIME, &status) == 0 ? nanoseconds(status.stx_ctime)
+                                                                     : 0;
+}
+
+// What there is to note of a store's files, besides how long the log is. No log: there is none, or
+// the file system does not know when it was made; then nothing is vouched for.
+LockNotes notes_of(const std::string& path) {
+  LockNotes notes{.db_changed = changed(path)};
+  struct statx log {};
+  if (statx(AT_FDCWD, (path + "-wal").c_str(), 0, STATX_INO | STATX_BTIME | STATX_CTIME, &log) ==
+          0 &&
+      (log.stx_mask & STATX_BTIME) != 0) {
+    notes.log_inode = log.stx_ino;
+    notes.log_birth = nanoseconds(log.stx_btime);
+    notes.log_changed = nanoseconds(log.stx_ctime);
   }
-  return LogIdentity{.inode = status.stx_ino,
-                     .birth = status.stx_btime.tv_sec * 1'000'000'000 + status.stx_btime.tv_nsec};
+  return notes;
 }
 
 // Best effort: not every file system can, and a full disk cannot.
@@ -150,7 +161,7 @@ Database::Database(const Store::Options& options, FolderLock lock, Use use)
     : lock_(std::move(lock)), path_((options.folder / "podlease.db").string()) {
   try {
     set_up_sqlite();
-    intercept_folder_sync();
+    intercept_system_calls();
     folder_sync_spared = false;
     bool is_alone = true;
     try {
@@ -225,10 +236,12 @@ void Database::connect(const Store::Options& options, bool exclusive) {
 
 // Only now that the log is open: before, a leaving sqlite3 shell could still have removed it.
 void Database::prepare_log() {
-  const std::optional<LogIdentity> log = identify(path_ + "-wal");
-  folder_sync_spared =
-      log && lock_->notes().log_inode == log->inode && lock_->notes().log_birth == log->birth;
-  is_log_replaced_ = log && !folder_sync_spared;
+  const LockNotes& noted = lock_->notes();
+  LockNotes found = notes_of(path_);
+  found.log_frames = noted.log_frames;
+  folder_sync_spared = found.log_inode != 0 && found.log_inode == noted.log_inode &&
+                       found.log_birth == noted.log_birth;
+  is_written_by_others_ = schema_version_ != 0 && (found.log_inode == 0 || found != noted);
 }
 
 void Database::check_schema(Use use) {
@@ -260,6 +273,7 @@ void Database::fold() {
 // Not within a transaction; and the one that is open has changed nothing yet. While the store is
 // locked against all others, that which takes its place begins where it began.
 void Database::before_change() {
+  is_touched_ = true;
   try {
     if (fold_due_ && !is_migrated_ && sqlite3_get_autocommit(connection_->getHandle()) == 0) {
       connection_->exec("ROLLBACK");
@@ -346,24 +360,46 @@ SQLite::Statement& Database::statement(const char* sql) {
 void Database::committed() {
   if (std::exchange(is_migrated_, false)) {
     schema_version_ = kMajor * kVersionFactor + kMinor;
+    is_written_by_others_ = false;  // it counts nothing as surveyed
   }
   if (std::exchange(has_doubted_, false)) {
-    is_log_replaced_ = false;
+    is_written_by_others_ = false;
   }
   if (!lock_ || log_frames_ == 0) {
     return;
   }
   // The commit synced the log, and the folder too unless that was spared because it had been
   // before.
-  const LogIdentity log = identify(path_ + "-wal").value_or(LogIdentity{});
   if (!folder_sync_spared) {
     reserve(path_ + "-wal");
   }
-  lock_->set_notes({.log_inode = log.inode, .log_birth = log.birth, .log_frames = log_frames_});
+  const LockNotes found = notes_of(path_);
+  LockNotes notes = lock_->notes();
+  notes.log_inode = found.log_inode;
+  notes.log_birth = found.log_birth;
+  notes.log_frames = log_frames_;
+  lock_->set_notes(vouching(notes, found));
+  is_touched_ = false;
+}
+
+void Database::rolled_back() noexcept {
+  is_migrated_ = false;
+  has_doubted_ = false;
+  if (std::exchange(is_touched_, false) && lock_) {
+    lock_->set_notes(vouching(lock_->notes(), notes_of(path_)));
+  }
+}
+
+// What this process has written, also on the way to nothing, is not others'.
+LockNotes Database::vouching(LockNotes notes, const LockNotes& found) const {
+  if (!is_written_by_others_) {
+    notes.log_changed = found.log_changed;
+    notes.db_changed = found.db_changed;
+  }
+  return notes;
 }
 
 void Database::commit_failed() {
-  rolled_back();
   // Where all was written and only the sync failed, the next process would find the transaction in
   // the log, and done. Another one, which changes nothing, is written over it, without the syncs
   // that would fail again.
@@ -376,6 +412,7 @@ void Database::commit_failed() {
     // The disk takes nothing any more; then it holds no whole transaction either.
   }
   connection_->tryExec("PRAGMA synchronous=FULL");
+  rolled_back();
   // Where the disk is full the log cannot grow. Folded into the file it need not: it is written
   // from its start again.
   if (lock_ && lock_->notes().log_frames < kLongestLog) {

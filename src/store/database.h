@@ -39,16 +39,13 @@ class Database {
   // as it is.
   void migrate();
   // To be called after each transaction that was rolled back.
-  void rolled_back() noexcept {
-    is_migrated_ = false;
-    has_doubted_ = false;
-  }
-  // Reports whether the log is another one than the last holder of the lock had: somebody removed
-  // it, or put the store back from a copy, so that leases may be missing; or an sqlite3 shell has
-  // folded it. Then what the networks were surveyed for counts no more. The first change forgets
-  // it, in its own transaction.
+  void rolled_back() noexcept;
+  // Reports whether the files are not as the last commit left them: somebody removed the log, or
+  // put the store back from a copy, so that leases may be missing; or an sqlite3 shell has written
+  // to it; or whoever committed was killed before it could note that. Then what the networks were
+  // surveyed for counts no more. The first change forgets it, in its own transaction.
   [[nodiscard]] bool doubts_surveys() const {
-    return is_log_replaced_ && !has_doubted_ && !is_newer() && !is_migrated_;
+    return is_written_by_others_ && !has_doubted_ && !is_newer() && !is_migrated_;
   }
   // Prepared once a process, reset and unbound each time. `sql` must be a literal: its address is
   // the key.
@@ -69,6 +66,7 @@ class Database {
  private:
   void connect(const Store::Options& options, bool exclusive);
   void prepare_log();
+  [[nodiscard]] LockNotes vouching(LockNotes notes, const LockNotes& found) const;
   void check_schema(Use use);
   void fold();
   void refuse_foreign();
@@ -81,8 +79,9 @@ class Database {
   int schema_version_ = 0;
   bool is_migrated_ = false;  // in the transaction that is open
   bool fold_due_ = false;
-  bool is_log_replaced_ = false;
+  bool is_written_by_others_ = false;
   bool has_doubted_ = false;  // in the transaction that is open
+  bool is_touched_ = false;   // by that one, maybe
   int log_frames_ = 0;
 };
 

@@ -19,8 +19,8 @@
 namespace podlease::store {
 namespace {
 
-// The file holds two lines of fixed width, so that a short write never mixes with an older, longer
-// text.
+// The file holds lines of fixed width, so that a short write never mixes with an older, longer
+// text. A podlease of before writes the first two only.
 constexpr const char* kPidFormat = "%10d\n";
 constexpr off_t kNotesOffset = 11;
 constexpr std::size_t kFileSize = 128;
@@ -154,7 +154,9 @@ void FolderLock::sign() {
   const auto fields = words(text);
   notes_ = {.log_inode = number_at<std::uint64_t>(fields, 1),
             .log_birth = number_at<std::int64_t>(fields, 2),
-            .log_frames = number_at<std::int64_t>(fields, 3)};
+            .log_frames = number_at<std::int64_t>(fields, 3),
+            .log_changed = number_at<std::int64_t>(fields, 4),
+            .db_changed = number_at<std::int64_t>(fields, 5)};
   std::array<char, kFileSize> line{};
   const int length = std::snprintf(line.data(), line.size(), kPidFormat, getpid());
   write_at(fd_.get(), 0, {line.data(), static_cast<std::size_t>(length)});
@@ -166,9 +168,10 @@ void FolderLock::set_notes(const LockNotes& notes) {
   }
   notes_ = notes;
   std::array<char, kFileSize> line{};
-  const int length =
-      std::snprintf(line.data(), line.size(), "%20" PRIu64 " %20" PRId64 " %10" PRId64 "\n",
-                    notes.log_inode, notes.log_birth, notes.log_frames);
+  const int length = std::snprintf(
+      line.data(), line.size(),
+      "%20" PRIu64 " %20" PRId64 " %10" PRId64 "\n%20" PRId64 " %20" PRId64 "\n", notes.log_inode,
+      notes.log_birth, notes.log_frames, notes.log_changed, notes.db_changed);
   write_at(fd_.get(), kNotesOffset, {line.data(), static_cast<std::size_t>(length)});
 }
 

@@ -11,11 +11,14 @@
 namespace podlease::store {
 
 // What one holder of the lock leaves for the next. Kept in the lock file, never synced: after a
-// power cut it may be old, but what it says of a log that still exists was true.
+// power cut it may be old, but what it says of a log that still exists was true. Times are in
+// nanoseconds since 1970.
 struct LockNotes {
-  std::uint64_t log_inode = 0;  // the write-ahead log whose name is known to be durable
-  std::int64_t log_birth = 0;   // nanoseconds since 1970; an inode number alone may be used again
-  std::int64_t log_frames = 0;  // how long that log was after the last commit
+  std::uint64_t log_inode = 0;   // the write-ahead log whose name is known to be durable
+  std::int64_t log_birth = 0;    // an inode number alone may be used again
+  std::int64_t log_frames = 0;   // how long that log was after the last commit
+  std::int64_t log_changed = 0;  // after the last commit; unlike what `cp -p` keeps, nobody can
+  std::int64_t db_changed = 0;   // set these (ctime)
 
   friend bool operator==(const LockNotes&, const LockNotes&) = default;
 };

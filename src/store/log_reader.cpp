@@ -1,11 +1,12 @@
 #include "log_reader.h"
 
-#include <sqlite3.h>
 #include <sys/types.h>
 
 #include <array>
 #include <cstddef>
 #include <cstring>
+
+#include "sqlite_setup.h"
 
 namespace podlease::store {
 namespace {
@@ -14,9 +15,7 @@ namespace {
 constexpr std::size_t kFrame = 1024 + 24;
 constexpr std::size_t kFramesAtOnce = 62;
 
-using Pread = ssize_t (*)(int, void*, std::size_t, off_t);
-
-Pread read_at = nullptr;
+ssize_t (*read_at)(int, void*, std::size_t, off_t) = nullptr;
 bool is_active = false;
 std::array<char, kFramesAtOnce * kFrame> copy{};
 int copied_from = -1;  // a file descriptor
@@ -42,18 +41,11 @@ ssize_t read_from_copy(int fd, void* buffer, std::size_t size, off_t offset) {
   return static_cast<ssize_t>(size);
 }
 
-// By whichever name SQLite was built to call it. Its table of system calls is typed as one function
-// type for all of them; this is how SQLite means it to be used.
+// By whichever name SQLite was built to call it.
 void intercept() {
-  if (read_at != nullptr) {
-    return;
-  }
-  sqlite3_vfs* const vfs = sqlite3_vfs_find(nullptr);
   for (const char* const name : {"pread64", "pread"}) {
-    if (const sqlite3_syscall_ptr call = vfs->xGetSystemCall(vfs, name)) {
-      read_at = reinterpret_cast<Pread>(call);
-      vfs->xSetSystemCall(vfs, name, reinterpret_cast<sqlite3_syscall_ptr>(&read_from_copy));
-      return;
+    if (read_at == nullptr) {
+      read_at = replace_system_call(name, read_from_copy);
     }
   }
 }

@@ -547,12 +547,29 @@ def put_back_file_alone(copy: Path) -> None:
     (places.LEASES / "podlease.db-wal").unlink()
 
 
+def put_back_in_place(copy: Path) -> None:
+    """The files stay the same ones, as old as in the copy, and so does what the lock notes."""
+    subprocess.run(["cp", "-a", f"{copy}/.", places.LEASES], check=True)
+
+
+def put_back_file_in_place(copy: Path) -> None:
+    """And the log of now is removed."""
+    subprocess.run(["cp", copy / "podlease.db", places.LEASES / "podlease.db"], check=True)
+    (places.LEASES / "podlease.db-wal").unlink()
+
+
 @FAMILY
 @FOLDER
 @pytest.mark.parametrize(
     "lose",
-    [put_back, put_back_without_lock_file, put_back_file_alone],
-    ids=["whole", "without lock file", "without log"],
+    [
+        put_back,
+        put_back_without_lock_file,
+        put_back_file_alone,
+        put_back_in_place,
+        put_back_file_in_place,
+    ],
+    ids=["whole", "without lock file", "without log", "in place", "the file in place"],
 )
 def test_5_a_store_put_back_from_a_copy_gives_no_address_of_a_living_pod(
     world: World, subnet: str, folder: Path, lose: Callable[[Path], None], tmp_path: Path

@@ -154,7 +154,8 @@ def test_every_command_works_on_a_store_of_a_newer_minor(newer_minor: Node, tmp_
     assert command(node, "audit") == []
     assert {lease["verdict"] for lease in command(node, "gc", "--dry-run")} == {"suspected"}
     to = ("export", "--host-local", "--to", tmp_path / "networks")
-    node.command(*to, "--dry-run")
+    # It was not podlease that wrote last: pods may live that the store does not know.
+    assert "podlease adopt" in node.command(*to, "--dry-run", statuses=(1,)).stderr
     assert store.snapshot(folder) == snapshot, "to look changes nothing"
 
     node.machine.later(GRACE)

@@ -76,6 +76,7 @@ class MadeUpHost final : public host::Host {
   [[nodiscard]] host::View view() const override {
     return {.pid_namespace = 4026531836, .is_initial = true};
   }
+  [[nodiscard]] bool has_mounts_of_init() const override { return true; }
   [[nodiscard]] std::optional<host::NetnsId> folder_of(const fs::path& netns) const override {
     const std::string folder = netns.parent_path().string();
     return folder.starts_with("/proc/") || folder.ends_with('?')

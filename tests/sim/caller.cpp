@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <fstream>
 #include <new>
 #include <optional>
 #include <string_view>
@@ -175,7 +176,31 @@ int Caller::run(int input, int output, const Call& call) {
   return status;
 }
 
+// The third line of the store's lock: when log and file were changed last (ctime), in nanoseconds,
+// as the last commit left them. No clock but the machine's can make these times.
+std::string Caller::noted_changes() const {
+  std::ifstream lock(data_dir_ / "lock");
+  std::string line;
+  for (int number = 0; number < 3 && std::getline(lock, line); ++number) {
+  }
+  return line;
+}
+
+std::string Caller::changes() const {
+  std::string line;
+  for (const char* const name : {"podlease.db-wal", "podlease.db"}) {
+    struct stat file {};
+    static_cast<void>(stat((data_dir_ / name).c_str(), &file));
+    const std::string time =
+        std::to_string(file.st_ctim.tv_sec * 1'000'000'000 + file.st_ctim.tv_nsec);
+    line += std::string(line.empty() ? 0 : 1, ' ') + std::string(20 - time.size(), ' ') + time;
+  }
+  return line;
+}
+
 void Caller::stamp_files() {
+  const std::string noted = noted_changes();
+  const bool is_noted = noted == changes();
   for (const char* const name : {"podlease.db", "podlease.db-wal"}) {
     const std::filesystem::path path = data_dir_ / name;
     struct stat file {};
@@ -189,6 +214,11 @@ void Caller::stamp_files() {
     const std::array<timespec, 2> times{time, time};
     static_cast<void>(utimensat(AT_FDCWD, path.c_str(), times.data(), 0));
     stamps_[name] = {time.tv_sec, time.tv_nsec};
+  }
+  if (is_noted && noted != changes()) {
+    std::fstream lock(data_dir_ / "lock");
+    lock.seekp(64);
+    lock << changes();
   }
   // The younger of the two, which may have been written before the clock was set back.
   last_written_ = {};

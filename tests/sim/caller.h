@@ -77,6 +77,8 @@ class Caller {
   [[nodiscard]] std::size_t log_size() const;
 
  private:
+  [[nodiscard]] std::string noted_changes() const;
+  [[nodiscard]] std::string changes() const;
   [[nodiscard]] int run(int input, int output, const Call& call);
   [[nodiscard]] std::string drain() const;
 

@@ -134,6 +134,7 @@ class SimHost final : public host::Host {
   [[nodiscard]] std::string boot_id() const override;
   [[nodiscard]] host::Names names() const override;
   [[nodiscard]] host::View view() const override;
+  [[nodiscard]] bool has_mounts_of_init() const override;
   [[nodiscard]] std::optional<host::NetnsId> folder_of(
       const std::filesystem::path& netns) const override;
   [[nodiscard]] host::NetnsAt netns_at(const std::filesystem::path& netns) const override;

@@ -22,6 +22,11 @@ host::View SimHost::view() const {
                              .is_initial = views[current_].pid_namespace == 0};
 }
 
+bool SimHost::has_mounts_of_init() const {
+  hook_->ask();
+  return abroad || views[current_].mounts == 0;
+}
+
 std::optional<host::NetnsId> SimHost::folder_of(const std::filesystem::path& netns) const {
   hook_->ask();
   return abroad ? std::nullopt : folder_seen(netns.native(), current_);

@@ -133,6 +133,7 @@ class FakeHost final : public host::Host {
   [[nodiscard]] std::string boot_id() const override { return boot; }
   [[nodiscard]] host::Names names() const override { return own_names; }
   [[nodiscard]] host::View view() const override { return own_view; }
+  [[nodiscard]] bool has_mounts_of_init() const override { return own_mounts_are_inits; }
   [[nodiscard]] std::optional<host::NetnsId> folder_of(
       const std::filesystem::path& netns) const override {
     const std::string folder = netns.parent_path().string();
@@ -254,6 +255,7 @@ class FakeHost final : public host::Host {
   std::string boot = "boot-1";
   host::Names own_names;
   host::View own_view{.pid_namespace = 4026531836, .is_initial = true};
+  bool own_mounts_are_inits = true;
   std::map<std::string, host::NetnsAt> namespaces;              // others are absent
   std::map<std::string, host::NetnsId> folders;                 // of names, where not the usual one
   std::set<std::string> hidden_folders;                         // cannot be seen

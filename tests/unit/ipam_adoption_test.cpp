@@ -178,6 +178,36 @@ TEST_F(LeasesTest, ADelWhileTheFirstAddLooksThroughTheMachineIsRemembered) {
   EXPECT_THAT(all(), ElementsAre("a/eth0 10.1.0.2/29"));
 }
 
+// As often as the runtime sends it.
+TEST_F(LeasesTest, ADelBeforeTheFirstAddIsNotedOnce) {
+  put(places.cni_caches[0] / "net-a-eth0", cached("a", netns_of("a"), "10.1.0.2/29"));
+  fakes::set_written(places.cni_caches[0] / "net-a-eth0", clock.now().wall);
+  clock.pass(1s);
+  EXPECT_THAT(del("a"), IsEmpty());
+  const std::string before = body_of(data_dir / "podlease.db-wal");
+  clock.pass(1s);
+  EXPECT_THAT(del("a"), IsEmpty());
+  EXPECT_EQ(body_of(data_dir / "podlease.db-wal"), before);
+  // It was started again meanwhile.
+  clock.pass(1s);
+  fakes::set_written(places.cni_caches[0] / "net-a-eth0", clock.now().wall);
+  clock.pass(1s);
+  EXPECT_THAT(del("a"), IsEmpty());
+  EXPECT_EQ(add("b"), "10.1.0.2/29 untouched");
+}
+
+// All processes can be seen, but not the folder that the runtime means.
+TEST_F(LeasesTest, ARecordWhoseNameIsGoneIsKeptWherePathsMeanSomethingElse) {
+  for (const bool own : {true, false}) {
+    Node node;
+    node.host.own_mounts_are_inits = own;
+    const fs::path file = node.places.cni_caches[0] / "net-gone-eth0";
+    put(file, cached("gone", "/run/other/gone", "10.1.0.2/29"));
+    fakes::set_written(file, node.clock.now().wall);
+    EXPECT_EQ(node.add("a"), own ? "10.1.0.2/29 untouched" : "10.1.0.3/29 untouched");
+  }
+}
+
 // A container's view does not show every name; where it shows another of the runtime's, it shows
 // all of that folder. Such records stay for good where a network was renamed under living pods.
 TEST_F(LeasesTest, ARecordWhoseNameIsGoneFromAFolderThatIsSeenIsOld) {
@@ -301,6 +331,19 @@ class PutBackTest : public LeasesTest {
     fs::remove_all(data_dir);
     fs::copy(copy_, data_dir);
   }
+  // VACUUM INTO.
+  void make_copy_in_one_file() const {
+    fs::create_directory(copy_);
+    SQLite::Database connection((data_dir / "podlease.db").string(), SQLite::OPEN_READWRITE);
+    connection.exec("VACUUM INTO '" + (copy_ / "podlease.db").string() + "'");
+  }
+  void put_copy_beside_what_is_left() const { fs::copy(copy_, data_dir); }
+  // In place.
+  void overwrite(const std::string& name) const {
+    const fs::path file = data_dir / name;
+    put(file, body_of(copy_ / name));
+    fs::last_write_time(file, fs::last_write_time(copy_ / name));
+  }
   // As an sqlite3 shell does when it is left.
   void fold_log() const {
     SQLite::Database connection((data_dir / "podlease.db").string(), SQLite::OPEN_READWRITE);
@@ -327,6 +370,53 @@ TEST_F(PutBackTest, AlsoWithoutTheLockFile) {
   put_copy_back();
   fs::remove(data_dir / "lock");
   demand_that_who_lives_is_known();
+}
+
+// As `cp -a COPY/. DATADIR` does: the files are the same ones, and as old as in the copy.
+TEST_F(PutBackTest, AlsoOntoTheFilesThemselves) {
+  copy_store();
+  go_on();
+  for (const char* const name : {"podlease.db", "podlease.db-wal", "lock"}) {
+    overwrite(name);
+  }
+  demand_that_who_lives_is_known();
+}
+
+TEST_F(PutBackTest, AlsoOntoTheFileAloneWhereItsLogWasFolded) {
+  fold_log();
+  copy_store();
+  go_on();
+  fold_log();
+  overwrite("podlease.db");
+  demand_that_who_lives_is_known();
+}
+
+TEST_F(PutBackTest, AlsoACopyInOneFile) {
+  make_copy_in_one_file();
+  go_on();
+  for (const char* const name : {"podlease.db", "podlease.db-wal"}) {
+    fs::remove(data_dir / name);
+  }
+  put_copy_beside_what_is_left();
+  demand_that_who_lives_is_known();
+}
+
+TEST_F(PutBackTest, AlsoACopyInOneFileWithoutTheLockFile) {
+  make_copy_in_one_file();
+  go_on();
+  put_copy_back();
+  demand_that_who_lives_is_known();
+}
+
+// Nobody but podlease wrote: no network is asked about anew.
+TEST_F(PutBackTest, WhatPodleaseWritesItselfIsNoCopy) {
+  for (int times = 0; times < 3; ++times) {
+    ASSERT_THAT(del("first"), SizeIs(times == 0 ? 1 : 0));
+    const int walks = host.walks;
+    ASSERT_EQ(add("new" + std::to_string(times)).substr(0, 7), "10.1.0.");
+    EXPECT_EQ(host.walks, walks);
+    EXPECT_TRUE(refusal("x", {"10.1.0.3"}).kind == ErrorKind::kAddressTaken);
+  }
 }
 
 TEST_F(PutBackTest, AlsoAfterADel) {
@@ -364,6 +454,104 @@ TEST_F(PutBackTest, HoweverManyHoldersHaveEndedOneWalkTellsOfThem) {
   EXPECT_THAT(held_by(id_by_netns(netns_of("newer"))), SizeIs(1));
 }
 
+// The dead holder on record is in doubt, since podlease was called from a container meanwhile.
+TEST_F(PutBackTest, WhoeverIsInDoubtHidesNobodyForGood) {
+  copy_store();
+  go_on();
+  put_copy_back();
+  const host::View hosts = host.own_view;
+  host.own_view = {.pid_namespace = 7, .is_initial = false};
+  EXPECT_EQ(add("x"), "10.1.0.6/29 untouched");
+  EXPECT_THAT(held_by("old"), SizeIs(1)) << "it may live where this call does not see it";
+  host.own_view = hosts;
+  static_cast<void>(refusal("y"));
+  clock.pass(61s);
+  EXPECT_EQ(add("y"), "10.1.0.4/29 cooled") << "first's, which nobody has";
+  EXPECT_THAT(held_by(id_by_netns(netns_of("new"))), SizeIs(1));
+  EXPECT_EQ(refusal("z").kind, ErrorKind::kExhausted);
+}
+
+// What was recorded without a namespace is of the one that shows its address.
+TEST_F(LeasesTest, ALeaseWithoutANamespaceGetsTheOneThatShowsItsAddress) {
+  host_local_file("10.1.0.2", "old\r\neth0");
+  ASSERT_EQ(add("a"), "10.1.0.3/29 untouched");
+  ASSERT_EQ(all_leases().front().presence.netns, "");
+  host.start(netns_of("old"));
+  host.inside[netns_of("old")] = {{.address = prefix("10.1.0.2/29"), .interface = "eth0"}};
+  touch_store();
+  ASSERT_EQ(add("b"), "10.1.0.4/29 untouched");
+  EXPECT_EQ(all_leases().front().presence.netns, netns_of("old"));
+  EXPECT_EQ(text_of(all_leases().front()), "old/eth0 10.1.0.2/29");
+}
+
+// One container that was started again: the copy has it in the namespace that it had then.
+class StartedAgainTest : public PutBackTest {
+ protected:
+  void SetUp() override {
+    PutBackTest::SetUp();
+    copy_store();
+    ASSERT_THAT(del("old"), SizeIs(1));
+    AddRequest again = request("old");
+    again.netns = netns_of("again");
+    ASSERT_EQ(text_of(grant(again)), "10.1.0.5/29 untouched");
+    host.inside[netns_of("again")] = {{.address = prefix("10.1.0.5/29"), .interface = "eth0"}};
+    put(places.cni_caches[0] / "net-old-eth0", cached("old", netns_of("again"), "10.1.0.5/29"));
+    put_copy_back();
+    ASSERT_EQ(add("x"), "10.1.0.6/29 untouched");
+    ASSERT_THAT(held_by("old"), ElementsAre("old/eth0 10.1.0.2/29", "old/eth0 10.1.0.5/29"));
+  }
+  void demand_that_only_the_dead_one_ended() {
+    EXPECT_THAT(held_by("old"), ElementsAre("old/eth0 10.1.0.5/29"));
+  }
+};
+
+TEST_F(StartedAgainTest, ReclaimEndsTheDeadOneOnly) {
+  static_cast<void>(refusal("y"));
+  clock.pass(61s);
+  EXPECT_EQ(add("y").substr(0, 11), "10.1.0.2/29");
+  demand_that_only_the_dead_one_ended();
+}
+
+TEST_F(StartedAgainTest, GcEndsTheDeadOneOnly) {
+  leases().gc(network, {});
+  demand_that_only_the_dead_one_ended();
+}
+
+TEST_F(StartedAgainTest, TheCommandEndsTheDeadOneOnly) {
+  static_cast<void>(sweep());
+  clock.pass(61s);
+  EXPECT_THAT(sweep(), SizeIs(1));
+  demand_that_only_the_dead_one_ended();
+}
+
+TEST_F(StartedAgainTest, ReleaseEndsTheDeadOneOnly) {
+  EXPECT_THAT(leases().release(all_leases().front(), false), SizeIs(1));
+  demand_that_only_the_dead_one_ended();
+}
+
+TEST_F(StartedAgainTest, WhoeverAsksForTheDeadOnesAddressGetsThatOnly) {
+  static_cast<void>(refusal("y", {"10.1.0.2"}));
+  clock.pass(61s);
+  EXPECT_EQ(add("y", {"10.1.0.2"}), "10.1.0.2/29 requested");
+  demand_that_only_the_dead_one_ended();
+}
+
+TEST_F(StartedAgainTest, ARepeatedAddGoesOnWithTheLivingOne) {
+  AddRequest again = request("old");
+  again.netns = netns_of("again");
+  EXPECT_EQ(text_of(grant(again)), "10.1.0.5/29 held");
+}
+
+TEST_F(StartedAgainTest, AnAddElsewhereIsRefusedForTheLivingOne) {
+  AddRequest again = request("old");
+  again.netns = netns_of("elsewhere");
+  EXPECT_THAT(thrown_by([&] { static_cast<void>(grant(again)); }).message, HasSubstr("10.1.0.5"));
+}
+
+TEST_F(StartedAgainTest, ItsDelEndsBoth) {
+  EXPECT_THAT(del("old"), SizeIs(2));
+}
+
 // The holder on record lost its name, and lives: nobody else's claim counts.
 TEST_F(PutBackTest, WhoLivesByAProcessKeepsItsAddress) {
   host.inhabited.insert(host.id_of(netns_of("old")));
@@ -373,6 +561,38 @@ TEST_F(PutBackTest, WhoLivesByAProcessKeepsItsAddress) {
   fold_log();
   EXPECT_EQ(add("x"), "10.1.0.5/29 untouched");
   EXPECT_THAT(held_by("old"), SizeIs(1));
+}
+
+TEST_F(PutBackTest, NothingIsExportedBeforeTheMachineWasAsked) {
+  copy_store();
+  go_on();
+  put_copy_back();
+  const auto do_export = [&] {
+    return leases().export_to_host_local(network, places.host_local, false);
+  };
+  EXPECT_THAT(thrown_by([&] { static_cast<void>(do_export()); }).message, HasSubstr("put back"));
+  EXPECT_THAT(all(), SizeIs(3)) << "nothing was changed";
+  adopt();
+  EXPECT_THAT(do_export().entries, SizeIs(4)) << "stays, first, new and more";
+}
+
+TEST_F(PutBackTest, AlsoWhereNobodyElseLives) {
+  copy_store();
+  put_copy_back();
+  adopt();
+  EXPECT_THAT(leases().export_to_host_local(network, places.host_local, false).entries, SizeIs(3));
+}
+
+// Of a sandbox that hides its address; its network may be on this wire.
+TEST_F(LeasesTest, LibcnisRecordsOfOtherNetworksCountWhereTheStoreIsDoubted) {
+  ASSERT_EQ(add("a"), "10.1.0.2/29 untouched");
+  host.start(netns_of("hidden"));
+  std::string record = cached("hidden", netns_of("hidden"), "10.1.0.3/29");
+  put(places.cni_caches[0] / "former-hidden-eth0",
+      record.replace(record.find("net\""), 3, "former"));
+  touch_store();
+  EXPECT_EQ(add("b"), "10.1.0.4/29 untouched");
+  EXPECT_THAT(leases().del({.key = {"former", "hidden", "eth0"}}), SizeIs(1));
 }
 
 // Whoever may, can give themselves another pod's address: the runtime's record tells whose it is.

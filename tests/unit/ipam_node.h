@@ -209,6 +209,11 @@ class Node {
     return life_of(lease) == Presumed::Life::kAlive;
   }
 
+  // As somebody else does who writes to it.
+  void touch_store() const {
+    fs::permissions(data_dir / "podlease.db", fs::perms::owner_read | fs::perms::owner_write);
+  }
+
   // What an attachment is called whose container nobody knows.
   [[nodiscard]] std::string id_by_netns(const std::string& netns) const {
     const host::NetnsId id = host.id_of(netns);

@@ -457,8 +457,8 @@ TEST(StoreTest, LockFileTellsHolderAndLog) {
   add(home, lease_of(address("10.0.0.1"), "c"));
   const std::string text = contents(home.folder() / "lock");
   const Notes notes = notes_of(home);
-  EXPECT_EQ(text.size(), 64U) << text;
-  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2) << text;
+  EXPECT_EQ(text.size(), 106U) << text;
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << text;
   EXPECT_EQ(text[10], '\n') << text;
   EXPECT_EQ(notes.pid, getpid());
   struct stat log {};

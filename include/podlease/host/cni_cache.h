@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,10 +51,10 @@ struct CniCache {
 [[nodiscard]] CniCache read_cni_cache(const std::vector<std::filesystem::path>& folders,
                                       const std::string& network = {});
 
-// Reports whether one of the folders has a file of the name that libcni gives to an attachment's,
-// whatever is in it. Never throws.
-[[nodiscard]] bool is_cached(const std::vector<std::filesystem::path>& folders,
-                             const AttachmentKey& key);
+// When the last file was written that has the name libcni gives to an attachment's, whatever is in
+// it; nothing if no folder has one. Never throws.
+[[nodiscard]] std::optional<std::chrono::sys_time<Milliseconds>> cached_at(
+    const std::vector<std::filesystem::path>& folders, const AttachmentKey& key);
 
 }  // namespace podlease::host
 

@@ -163,6 +163,10 @@ class Host {
   // Never throws.
   [[nodiscard]] virtual View view() const = 0;
 
+  // Reports whether paths mean here what they mean to process 1, where that can be told. Never
+  // throws.
+  [[nodiscard]] virtual bool has_mounts_of_init() const = 0;
+
   // The folder that holds a namespace's name, as this process sees it, whether or not the name is
   // there; nothing where that folder is on procfs, or cannot be seen. Never throws.
   [[nodiscard]] virtual std::optional<NetnsId> folder_of(
@@ -225,6 +229,7 @@ class LinuxHost final : public Host {
   [[nodiscard]] std::string boot_id() const override;
   [[nodiscard]] Names names() const override;
   [[nodiscard]] View view() const override;
+  [[nodiscard]] bool has_mounts_of_init() const override;
   [[nodiscard]] std::optional<NetnsId> folder_of(const std::filesystem::path& netns) const override;
   [[nodiscard]] NetnsAt netns_at(const std::filesystem::path& netns) const override;
   [[nodiscard]] std::uint64_t cookie_at(const std::string& path,
