@@ -42,6 +42,13 @@ void declare_commands(Command& root) {
   }
 }
 
+void warn_of_no_store(const std::filesystem::path& data_dir) {
+  std::error_code unknown;
+  if (!data_dir.empty() && !std::filesystem::exists(data_dir / "podlease.db", unknown)) {
+    std::cerr << "podlease: there is no store in " << printable(data_dir.string()) << '\n';
+  }
+}
+
 int run(const Action& action, const Context& context) {
   try {
     const int exit_status = action(context);
@@ -74,6 +81,7 @@ int run_command_line(int argc, char** argv) {
     return *exit_status;
   }
   context.json = output == "json";
+  warn_of_no_store(context.data_dir);
   return run(std::get<Action>(parsed), context);
 }
 

@@ -64,6 +64,14 @@ Option& Option::value_name(const char* name) {
   return *this;
 }
 
+Option& Option::existing_folder() {
+  option_->check([](const std::string& folder) {
+    std::error_code unknown;
+    return std::filesystem::is_directory(folder, unknown) ? "" : folder + " is not a folder";
+  });
+  return *this;
+}
+
 Option& Option::needs(const Option& other) {
   option_->needs(other.option_);
   return *this;

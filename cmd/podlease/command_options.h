@@ -37,6 +37,8 @@ class Option {
   Option& shows_default();
   // What the help calls the value, such as DIR.
   Option& value_name(const char* name);
+  // The value, where one is given, has to be a folder that is there.
+  Option& existing_folder();
   // The other option has to be given too.
   Option& needs(const Option& other);
 

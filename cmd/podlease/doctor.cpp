@@ -7,6 +7,7 @@
 #include "command.h"
 #include "commands.h"
 #include "knowledge.h"
+#include "main_plugin_checks.h"
 #include "network_configs.h"
 #include "podlease/base/duration.h"
 #include "podlease/base/error.h"
@@ -32,6 +33,19 @@ void check_store(const std::filesystem::path& folder, Checks& checks) {
     checks.push_back({.health = Health::kOk, .subject = "store", .finding = folder.string()});
   } catch (const Error& error) {
     checks.push_back(wrong("store", error));
+  }
+}
+
+// A log that cannot be written fails no pod, so that nobody else would notice.
+void check_log(const config::LogConf& log, Checks& checks) {
+  std::error_code unknown;
+  const std::filesystem::path folder = std::filesystem::path(log.file).parent_path();
+  if (!log.file.empty() && !std::filesystem::is_directory(folder, unknown)) {
+    checks.push_back(
+        {.health = Health::kNote,
+         .subject = "log",
+         .finding = log.file.string() + " cannot be written: there is no folder " + folder.string(),
+         .remedy = "make the folder; until then nothing is logged"});
   }
 }
 
@@ -177,6 +191,7 @@ Checks check_network(const Context& context, const config::Document& document) {
       checks.push_back({.health = Health::kNote, .subject = "warning", .finding = warning});
     }
     check_store(folder, checks);
+    check_log(conf.essentials.log, checks);
     if (!conf.is_fixed()) {
       check_kubeconfig(conf, context.clock, checks);
     }
@@ -185,6 +200,9 @@ Checks check_network(const Context& context, const config::Document& document) {
     const pools::Knowledge knowledge = context.leases(folder).consult(*source);
     const ipam::Wiring wiring = plugin::wiring_of(conf);
     check_ranges(context, knowledge, wiring, checks);
+    for (Check& check : check_main_plugin(conf, context.host.networks(), knowledge.offer())) {
+      checks.push_back(std::move(check));
+    }
     check_host(context.leases(folder), conf.essentials.name, knowledge, wiring, checks);
     check_leases(context, folder, conf.essentials.name, checks);
     rehearse_add(context.leases(folder), conf, *source, checks);
@@ -256,9 +274,10 @@ void declare_doctor(Command& root) {
       "doctor", "Check all that an ADD on this node needs, and say how to repair what is wrong");
   command.details(R"(
 For each network configuration of this node that uses podlease, be it by way of Multus, it checks
-whether the configuration is valid, whether the store can be written, whether there is a kubeconfig,
-who this node is to the API server, whether the server answers, and which ranges follow, what of
-them the host itself holds, and which leases are in doubt. In mode cluster-pool it also checks
+whether the configuration is valid, whether the store and the log can be written, whether the main
+plugin, and the interface it attaches pods to, are there, whether there is a kubeconfig, who this
+node is to the API server, whether the server answers, which ranges follow, what of them the host
+itself holds, which leases are in doubt, and which address the next pod would get. In mode cluster-pool it also checks
 whether the pool exists, whether this node may lease from its blocks, and whether a job frees the
 blocks of nodes that no longer exist.
 Each line is ok, a note (worth knowing) or wrong; the line below it says what to do. It changes

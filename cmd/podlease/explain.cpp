@@ -70,7 +70,7 @@ void print_set(const Json& set, std::size_t index) {
               << range["from"].get<std::string>() << ", subnet "
               << range["subnet"].get<std::string>() << ", gateway "
               << range["gateway"].get<std::string>() << ", "
-              << range["notLeased"].get<std::string>() << " never leased (gateway, ipam.exclude)\n";
+              << range["notLeased"].get<std::string>() << " kept out (gateway, ipam.exclude)\n";
   }
   if (set.contains("leased")) {
     std::cout << "  " << set["leased"] << " leased, " << set["free"].get<std::string>() << " free, "

@@ -83,7 +83,8 @@ Option declare_conf_dir(Command& command, std::filesystem::path& conf_dir) {
   return command
       .option("--conf-dir", conf_dir, "Read the runtime's network configurations in this folder")
       .value_name("DIR")
-      .shows_default();
+      .shows_default()
+      .existing_folder();
 }
 
 std::vector<NetworkConfig> read_network_configs(const std::filesystem::path& folder) {

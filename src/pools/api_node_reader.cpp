@@ -57,8 +57,9 @@ std::filesystem::path find_kubeconfig(const config::KubernetesConf& conf) {
     places.emplace_back(place);
   }
   throw Error(ErrorKind::kConfig,
-              "no IP ranges specified, and no kubeconfig to ask the cluster for some",
-              "give ipam.ranges, or ipam.kubernetes.kubeconfig; looked for " + join(places, ", "));
+              "no kubeconfig to ask the cluster with, and no IP ranges specified",
+              "give ipam.kubernetes.kubeconfig, or in mode static ipam.ranges; looked for " +
+                  join(places, ", "));
 }
 
 std::string node_name_of(const config::KubernetesConf& conf, const kube::Kubeconfig& kubeconfig,
