@@ -115,27 +115,22 @@ Adopted adopt_found(store::Transaction& transaction, const store::Network& netwo
     if (is_leased_to_itself(transaction, found.lease)) {
       continue;
     }
+    // Where libcni calls its network otherwise, whether that is on another wire is not known, so
+    // that its address is kept from ours.
+    const store::Network home =
+        found.adopted && found.lease.key.network != network.name
+            ? store::NetworkTable(transaction).ensure(found.lease.key.network)
+            : network;
     const net::Address address = found.lease.address.address();
-    if (found.adopted && found.lease.key.network != network.name) {
-      // libcni calls its network otherwise: whether that is on another wire is not known, so that
-      // its address is kept from ours.
-      const store::Network other = store::NetworkTable(transaction).ensure(found.lease.key.network);
-      if (leases.at(other, address)) {
-        continue;
-      }
-      leases.insert(other, found.lease);
-      all.found.push_back(std::move(found));
-      continue;
-    }
-    const std::optional<Lease> rival = leases.at_in_space(network, address);
+    const std::optional<Lease> rival = leases.at_in_space(home, address);
     if (rival && found.adopted && !arbiter.settles(*rival, found.lease, now)) {
       all.unsettled.push_back(address);
     }
-    if (rival && leases.at_in_space(network, address)) {
+    if (rival && leases.at_in_space(home, address)) {
       continue;
     }
     if (found.adopted) {
-      leases.insert(network, found.lease);
+      leases.insert(home, found.lease);
     }
     all.found.push_back(std::move(found));
   }

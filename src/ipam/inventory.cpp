@@ -271,7 +271,10 @@ void Inventory::add_found_in_caches(const pools::Offer& offer, const store::Mome
                                     std::map<net::Address, Found>& found) const {
   for (const CachedAttachment& attachment : cache_.attachments) {
     for (const net::Prefix& prefix : attachment.addresses) {
-      if (offer.range_of(prefix.address()) == nullptr || found.contains(prefix.address())) {
+      // What is left of a pod that has ended does not hide one that has its address now.
+      const auto known = found.find(prefix.address());
+      if (offer.range_of(prefix.address()) == nullptr ||
+          (known != found.end() && known->second.adopted)) {
         continue;
       }
       const Opinion opinion = opinion_of(prefix.address(), &attachment, attachment.key.ifname, {});
@@ -279,10 +282,10 @@ void Inventory::add_found_in_caches(const pools::Offer& offer, const store::Mome
       lease.pod = opinion.pod;
       lease.presence = opinion.presence;
       lease.source = kFromCache;
-      found.emplace(prefix.address(), Found{.lease = std::move(lease),
-                                            .adopted = !opinion.ended,
-                                            .evidence = opinion.evidence,
-                                            .written = attachment.written});
+      found.insert_or_assign(prefix.address(), Found{.lease = std::move(lease),
+                                                     .adopted = !opinion.ended,
+                                                     .evidence = opinion.evidence,
+                                                     .written = attachment.written});
     }
   }
 }

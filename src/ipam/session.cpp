@@ -64,6 +64,17 @@ pools::Offer unsurveyed(const std::optional<Network>& network, const pools::Know
   return beyond(network->surveyed, *knowledge.offer());
 }
 
+// Reports whether the store is new, or what it knows of the network is doubted as a whole. It is of
+// a network that is new where it is of any.
+bool is_doubted(Transaction& transaction, const std::optional<Network>& network) {
+  if (network) {
+    return network->surveyed.empty();
+  }
+  const std::vector<Network> all = NetworkTable(transaction).all();
+  return all.empty() || std::any_of(all.begin(), all.end(),
+                                    [](const Network& one) { return one.surveyed.empty(); });
+}
+
 // The steps on the way to a session. Each look at the store either ends in one, or finds out what
 // is lacking; that is got with the store closed, and then the store is looked at again.
 class SessionOpener {
@@ -134,8 +145,7 @@ class SessionOpener {
     wanted_ = {.offer = {},
                .moved = moved,
                .is_first_use = !network,
-               .is_store_doubted =
-                   network ? network->surveyed.empty() : NetworkTable(transaction).all().empty(),
+               .is_store_doubted = is_doubted(transaction, network),
                .is_widened = is_widened};
     if (is_widened && !moved) {
       wanted_.offer = std::move(added);
