@@ -16,7 +16,7 @@ Milliseconds read_clock(clockid_t id) {
 
 }  // namespace
 
-Instant SystemClock::now() const {
+ClockReading SystemClock::now() const {
   return {.wall = std::chrono::sys_time<Milliseconds>(read_clock(CLOCK_REALTIME)),
           .since_boot = read_clock(CLOCK_BOOTTIME)};
 }

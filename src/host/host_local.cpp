@@ -227,7 +227,7 @@ std::optional<std::string> HostLocalFolder::stamp() const {
   return text;
 }
 
-bool HostLocalFolder::settled(Instant now) const {
+bool HostLocalFolder::settled(ClockReading now) const {
   const auto status = status_of(path_);
   if (!status) {
     return false;

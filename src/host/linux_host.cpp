@@ -136,7 +136,7 @@ Names LinuxHost::names() const {
 }
 
 std::chrono::sys_time<Milliseconds> LinuxHost::booted_at() const {
-  const Instant now = SystemClock().now();
+  const ClockReading now = SystemClock().now();
   return now.wall - now.since_boot;
 }
 

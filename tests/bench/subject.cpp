@@ -146,7 +146,7 @@ void Subject::fill_podlease(const Filling& filling) const {
   const host::NetnsId netns = host.netns_at(netns_).id;
   const host::View view = host.view();
   const host::NetnsId netns_folder = host.folder_of(netns_).value_or(host::NetnsId());
-  const Instant now = SystemClock().now();
+  const ClockReading now = SystemClock().now();
   store::Lease lease{.key = {.network = kNetwork, .container_id = {}, .ifname = kInterface},
                      .address = plan.prefix(),
                      .gateway = plan.gateway(),

@@ -172,7 +172,7 @@ class MadeUpHost final : public host::Host {
 // Goes on by itself, and by the whole of each sleep at once.
 class MadeUpClock final : public Clock {
  public:
-  [[nodiscard]] Instant now() const override {
+  [[nodiscard]] ClockReading now() const override {
     now_ += Milliseconds(7);
     return {.wall = std::chrono::sys_time<Milliseconds>(now_), .since_boot = now_};
   }

@@ -50,7 +50,7 @@ class SimClock final : public Clock {
  public:
   explicit SimClock(const Hook& hook) : hook_(&hook) {}
 
-  [[nodiscard]] Instant now() const override {
+  [[nodiscard]] ClockReading now() const override {
     hook_->ask();
     return now_;
   }
@@ -102,7 +102,7 @@ class SimClock final : public Clock {
   static constexpr std::chrono::sys_time<Milliseconds> kBirth{Milliseconds(1'750'000'000'000)};
 
   const Hook* hook_;
-  mutable Instant now_{.wall = kBirth, .since_boot = Milliseconds(1'000'000)};
+  mutable ClockReading now_{.wall = kBirth, .since_boot = Milliseconds(1'000'000)};
   mutable Milliseconds true_time_{0};
   Milliseconds suspended_{0};
 };

@@ -185,7 +185,7 @@ bool alarm_is_blocked() {
 class FakeClock final : public Clock {
  public:
   explicit FakeClock(std::chrono::sys_time<Milliseconds> wall) : wall_(wall) {}
-  [[nodiscard]] Instant now() const override { return {.wall = wall_, .since_boot = 0ms}; }
+  [[nodiscard]] ClockReading now() const override { return {.wall = wall_, .since_boot = 0ms}; }
   void sleep(Milliseconds /*duration*/) const override {}
 
  private:
@@ -264,9 +264,9 @@ TEST(ClockTest, PrintsUtcWithoutFractions) {
 
 TEST(ClockTest, TheSystemsAdvancesWithSleep) {
   const SystemClock clock;
-  const Instant before = clock.now();
+  const ClockReading before = clock.now();
   clock.sleep(20ms);
-  const Instant after = clock.now();
+  const ClockReading after = clock.now();
   EXPECT_GE(after.since_boot - before.since_boot, 19ms);
   EXPECT_GT(before.since_boot, 0ms);
   const auto wall = std::chrono::time_point_cast<Milliseconds>(std::chrono::system_clock::now());

@@ -95,7 +95,7 @@ inline std::vector<std::string> changes(const std::map<std::string, std::string>
 // Time that passes only when told to; a sleep takes no time outside.
 class FakeClock final : public Clock {
  public:
-  [[nodiscard]] Instant now() const override { return now_; }
+  [[nodiscard]] ClockReading now() const override { return now_; }
   void sleep(Milliseconds duration) const override {
     slept_ += duration;
     ++sleeps_;
@@ -123,7 +123,8 @@ class FakeClock final : public Clock {
 
  private:
   // The true date: files of host-local carry the kernel's.
-  mutable Instant now_{.wall = SystemClock().now().wall, .since_boot = Milliseconds(1'000'000)};
+  mutable ClockReading now_{.wall = SystemClock().now().wall,
+                            .since_boot = Milliseconds(1'000'000)};
   mutable int sleeps_ = 0;
   mutable Milliseconds slept_{0};
 };

@@ -1094,7 +1094,7 @@ TEST(HostLocalStampTest, IsSettledTwoSecondsAfterTheLastChange) {
   const TempFolder folder;
   const HostLocalFolder host_local(folder.path());
   const auto after = [](Milliseconds time) {
-    Instant instant = SystemClock().now();
+    ClockReading instant = SystemClock().now();
     instant.wall += time;
     return instant;
   };

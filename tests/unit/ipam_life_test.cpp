@@ -30,7 +30,7 @@ class Model {
   };
   struct Freed {
     net::Address address;
-    Instant at;
+    ClockReading at;
     std::string boot;
   };
   struct Answer {
@@ -621,7 +621,7 @@ class Life {
     // The model first: it sees the time before the wait.
     Model::Answer expected;
     {
-      const Instant start = node_.clock.now();
+      const ClockReading start = node_.clock.now();
       expected = model_.add(request, node_.offer, node_);
       if (expected.wait > 0ms) {
         ++tally_["waited"];

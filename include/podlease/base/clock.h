@@ -11,7 +11,7 @@ using Milliseconds = std::chrono::milliseconds;
 // Two readings taken together. `wall` is for people and may be set back or forward; `since_boot`
 // only grows while the machine runs (suspend included) and starts again at a boot, so it is
 // compared within one boot only.
-struct Instant {
+struct ClockReading {
   std::chrono::sys_time<Milliseconds> wall;
   Milliseconds since_boot;
 };
@@ -20,13 +20,13 @@ struct Instant {
 class Clock {
  public:
   virtual ~Clock() = default;
-  [[nodiscard]] virtual Instant now() const = 0;
+  [[nodiscard]] virtual ClockReading now() const = 0;
   virtual void sleep(Milliseconds duration) const = 0;
 };
 
 class SystemClock final : public Clock {
  public:
-  [[nodiscard]] Instant now() const override;
+  [[nodiscard]] ClockReading now() const override;
   void sleep(Milliseconds duration) const override;
 };
 

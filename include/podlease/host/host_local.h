@@ -60,7 +60,7 @@ class HostLocalFolder {
   // is old enough. Throws kIo if it cannot be seen.
   [[nodiscard]] std::optional<std::string> stamp() const;
   // Reports whether the folder's last change lies at least two seconds before `now`.
-  [[nodiscard]] bool settled(Instant now) const;
+  [[nodiscard]] bool settled(ClockReading now) const;
 
   // Which lock file is there: a text that another one, made later in its place, does not share.
   // host-local makes it once and never removes it, so where there is none or another one, somebody

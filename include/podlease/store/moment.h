@@ -9,7 +9,7 @@ namespace podlease::store {
 
 // A moment, and the boot of this machine it is in.
 struct Moment {
-  Instant at;
+  ClockReading at;
   std::string boot_id;
 };
 
