@@ -80,11 +80,11 @@ class PutBackTest : public LeasesTest {
                                      std::string("stays/eth0 10.1.0.3/29"),
                                      id_by_netns(netns_of("more")) + "/eth0 10.1.0.5/29"}));
   }
-  void copy_store() const { copy_.make(); }
-  void put_copy_back() const { copy_.replace(); }
-  void fold_log() const { copy_.fold_log(); }
+  void copy_store() const { copied.make(); }
+  void put_copy_back() const { copied.replace(); }
+  void fold_log() const { copied.fold_log(); }
 
-  const Copy copy_{data_dir, folder.path() / "copy"};
+  const Copy copied{data_dir, folder.path() / "copy"};
 };
 
 TEST_F(PutBackTest, WhoLivesIsLearntFromTheMachine) {
@@ -109,7 +109,7 @@ TEST_F(PutBackTest, AlsoOntoTheFilesThemselves) {
   copy_store();
   go_on();
   for (const char* const name : {"podlease.db", "podlease.db-wal", "lock"}) {
-    copy_.overwrite(name);
+    copied.overwrite(name);
   }
   demand_that_who_lives_is_known();
 }
@@ -119,22 +119,22 @@ TEST_F(PutBackTest, AlsoOntoTheFileAloneWhereItsLogWasFolded) {
   copy_store();
   go_on();
   fold_log();
-  copy_.overwrite("podlease.db");
+  copied.overwrite("podlease.db");
   demand_that_who_lives_is_known();
 }
 
 TEST_F(PutBackTest, AlsoACopyInOneFile) {
-  copy_.make_in_one_file();
+  copied.make_in_one_file();
   go_on();
   for (const char* const name : {"podlease.db", "podlease.db-wal"}) {
     fs::remove(data_dir / name);
   }
-  copy_.put_beside_what_is_left();
+  copied.put_beside_what_is_left();
   demand_that_who_lives_is_known();
 }
 
 TEST_F(PutBackTest, AlsoACopyInOneFileWithoutTheLockFile) {
-  copy_.make_in_one_file();
+  copied.make_in_one_file();
   go_on();
   put_copy_back();
   demand_that_who_lives_is_known();
@@ -162,7 +162,7 @@ TEST_F(PutBackTest, AlsoAfterADel) {
 TEST_F(PutBackTest, AlsoWhereOnlyTheLogIsLost) {
   fold_log();
   go_on();
-  copy_.lose_log();
+  copied.lose_log();
   demand_that_who_lives_is_known();
 }
 
