@@ -54,8 +54,10 @@ std::string id_by_netns(const Presence& presence) {
 
 std::vector<Lease> adopted_in(const Presence& presence, const std::string& ifname,
                               store::Transaction& transaction, const store::Network& network) {
+  const store::LeaseTable leases(transaction);
   return adopted_in(presence, [&](const std::string& id) {
-    return store::LeaseTable(transaction).of(network, id, ifname);
+    return leases.has_any(network, id, ifname) ? leases.of(network, id, ifname)
+                                               : std::vector<Lease>{};
   });
 }
 

@@ -13,7 +13,7 @@ namespace {
 
 // A page and its header. Nothing else is read in pieces of this size.
 constexpr std::size_t kFrame = 1024 + 24;
-constexpr std::size_t kFramesAtOnce = 62;
+constexpr std::size_t kFramesAtOnce = 15;  // four pages of memory: each costs a fault
 
 ssize_t (*read_at)(int, void*, std::size_t, off_t) = nullptr;
 bool is_active = false;
